@@ -1,0 +1,140 @@
+// The wire between rekindled and a worker: a Unix stream socket that carries frames of a fixed
+// header {u32 type, u32 payload bytes} and a little-endian payload. Descriptors travel with the
+// Assign frame alone. Both sides treat the other as hostile: every length is bounded, every enum
+// checked, and a frame that does not parse ends the connection (rekindled kills the worker).
+// The conversation: Hello ← worker; Assign → ; Assigned ←; then for each request Submit →,
+// Tokenized ←, Go or Refuse →, Tokens ← …, with Lease → to continue and Cancel → to stop.
+#pragma once
+#include "base/bytes.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rekindle::daemon {
+
+inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or a large prompt.
+inline constexpr uint32_t kFrameHeaderBytes = 8;
+inline constexpr uint32_t kTopLogprobsMax = 20;
+
+// Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
+struct HelloFrame {
+    uint32_t protocol = 1;
+    std::string kernels;  // Name of the kernel table.
+};
+
+// rekindled → worker, once. Descriptors: latches, KV memory, then the extents in order.
+struct AssignFrame {
+    std::string model;  // For log lines.
+    std::string index_json;
+    std::vector<uint64_t> extent_bytes;
+    uint64_t kv_bytes = 0;
+    uint32_t context_max = 0;  // 0: the model's own.
+    uint32_t threads = 1;
+    uint32_t sequences_max = 64;
+};
+
+// Worker → rekindled: the image is mapped (not yet whole), or why it can't be served.
+struct AssignedFrame {
+    ErrorCode code = ErrorCode::kInternal;
+    std::string error;  // Empty: success.
+    uint32_t context_max = 0;
+    uint32_t vocabulary = 0;
+    bool has_template = false;
+};
+
+enum class PromptKind : uint8_t { kText = 0, kTokens = 1, kChat = 2 };
+
+struct SubmitFrame {
+    uint64_t id = 0;
+    PromptKind kind = PromptKind::kText;
+    std::string text;              // kText: the prompt; kChat: JSON object of template variables.
+    std::vector<int32_t> tokens;   // kTokens
+    uint32_t tokens_max = 0;       // 0: up to the context's end.
+    float temperature = 1;
+    float top_p = 1;
+    uint32_t top_k = 0;
+    float min_p = 0;
+    uint64_t seed = 0;
+    bool ignore_eos = false;
+    bool want_logprobs = false;
+    uint8_t top_logprobs = 0;
+    bool echo = false;             // Completions: the prompt's own text (and log-probabilities) first.
+    std::vector<std::string> stop;
+};
+
+// Worker → rekindled: the prompt's size is known; or the request can't run.
+struct TokenizedFrame {
+    uint64_t id = 0;
+    ErrorCode code = ErrorCode::kInternal;
+    std::string error;  // Empty: success.
+    uint32_t prompt_tokens = 0;
+    uint32_t cached_tokens = 0;
+    uint32_t tokens_max = 0;  // What the request may sample at most.
+};
+
+struct GoFrame {
+    uint64_t id = 0;
+    uint32_t lease = 0;
+};
+
+struct RefuseFrame {
+    uint64_t id = 0;
+};
+
+struct LeaseFrame {
+    uint64_t id = 0;
+    uint32_t tokens = 0;  // Added to what is left.
+};
+
+struct CancelFrame {
+    uint64_t id = 0;
+};
+
+struct LogprobItem {
+    std::string bytes;  // Of the token; may be part of a code point.
+    int32_t token = 0;
+    float logprob = 0;
+    std::vector<LogprobItem> top;  // At most kTopLogprobsMax, without their own `top`.
+};
+
+enum class Finish : uint8_t { kNone = 0, kStop = 1, kLength = 2 };
+
+// Worker → rekindled: what one step did for one sequence. `text` is whole UTF-8; a token whose bytes
+// are held back (unfinished code point, possible stop string) counts now and its text comes later.
+struct TokensFrame {
+    uint64_t id = 0;
+    uint32_t sampled = 0;  // Tokens sampled since the last frame of this id.
+    Finish finish = Finish::kNone;
+    std::string text;
+    std::vector<LogprobItem> logprobs;
+    std::string matched_stop;  // The stop string that ended it, if one did.
+    uint32_t wait_us = 0;      // First frame of an id: time blocked on latches.
+    uint32_t prefill_us = 0;   // First frame of an id.
+};
+
+// Worker → rekindled: the worker must end (an image chunk failed, a bug); all its requests fail.
+struct FailedFrame {
+    ErrorCode code = ErrorCode::kInternal;
+    std::string error;
+};
+
+using Frame = std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame,
+                           GoFrame, RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame>;
+
+// Header and payload.
+std::vector<std::byte> encode_frame(const Frame& frame);
+
+struct FrameHeader {
+    uint32_t type = 0;
+    uint32_t payload_bytes = 0;
+};
+
+// kCorrupt for an unknown type or a length beyond kFrameBytesMax.
+Result<FrameHeader> parse_frame_header(std::span<const std::byte> header);
+// `payload` has header.payload_bytes bytes. kCorrupt when it does not parse exactly.
+Result<Frame> parse_frame(const FrameHeader& header, std::span<const std::byte> payload);
+
+}  // namespace rekindle::daemon

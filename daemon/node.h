@@ -1,0 +1,134 @@
+// What the HTTP front asks of the node: deployments, and requests that turn into streams of events.
+// Behind it stand the catalog, the host tier, the worker pool, the gates and the ledger.
+// Threading: every member on the node's io thread.
+#pragma once
+#include "base/async/asio.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "billing/ledger.h"
+#include "daemon/frames.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rekindle::daemon {
+
+// ---- Deployments ----
+
+struct DeploySpec {
+    std::string name;                 // [a-z0-9][a-z0-9._-]{0,62}
+    std::string price_input = "0";    // Currency units per million tokens, decimal.
+    std::string price_output = "0";
+    std::string price_cached = "0";
+    std::string currency = "USD";
+    std::optional<std::chrono::milliseconds> idle;  // Keep-alive; nothing: the node's default.
+    uint32_t context = 0;             // 0: the model's own.
+};
+
+struct DeploymentInfo {
+    std::string name;
+    std::string revision;         // Digest of the canonical manifest.
+    std::string image;            // Image digest.
+    std::string architecture;
+    uint64_t image_bytes = 0;
+    uint32_t context = 0;
+    int64_t created_unix_s = 0;
+    std::string price_input;
+    std::string price_output;
+    std::string currency;
+    // Residency, for `ps`.
+    std::string tier;             // "worker", "memory", "disk"
+    uint64_t resident_bytes = 0;  // Weights and KV in memory.
+    uint32_t active_requests = 0;
+    std::optional<std::chrono::milliseconds> idle_for;  // Nothing while busy or never used.
+    int32_t worker_pid = 0;       // 0: no worker.
+};
+
+struct DeployProgress {
+    std::string phase;  // "import", "store", "check"
+    uint64_t done = 0;
+    uint64_t total = 0;
+};
+
+// ---- Requests ----
+
+struct GenerateRequest {
+    billing::RequestId id;
+    std::string model;
+    SubmitFrame submit;       // `id` is filled by the node.
+    uint64_t prompt_bytes = 0;  // Upper bound of the prompt's tokens, for gate 1.
+    bool streamed = false;
+    std::string organization = "default";
+    std::string project = "default";
+    std::string key = "default";
+};
+
+struct PromptReady {
+    uint32_t prompt_tokens = 0;
+    uint32_t cached_tokens = 0;
+};
+
+struct Delta {
+    TokensFrame tokens;
+};
+
+// All times of one request, for Server-Timing and traces.
+struct RequestTimes {
+    std::chrono::nanoseconds queue{};
+    std::chrono::nanoseconds restore{};
+    std::chrono::nanoseconds prefill{};
+    std::chrono::nanoseconds decode{};
+};
+
+// One running request. Every stream ends with exactly one settle() call, made by finish() or by the
+// destructor (which counts as a disconnect); nothing is billed twice.
+class GenerateStream {
+public:
+    virtual ~GenerateStream() = default;
+    // The prompt's size first, then deltas until one carries a finish, or an error. After a finish
+    // or an error: no more calls.
+    using Event = std::variant<PromptReady, Delta>;
+    virtual Task<Result<Event>> next() = 0;
+    // `tokens` completion tokens were handed to the socket (streamed answers; call after the write).
+    virtual void delivered(uint32_t tokens) = 0;
+    // Settles and makes the record durable: call before the last event is sent. For a whole answer
+    // in one body, pass all of its tokens as delivered first. kUnavailable: the ledger is broken.
+    virtual Task<Result<billing::UsageFinal>> finish() = 0;
+    // The client is gone: work stops within a step, billed is what was delivered.
+    virtual void cancel() = 0;
+    virtual RequestTimes times() const = 0;
+};
+
+class Node {
+public:
+    virtual ~Node() = default;
+
+    // `source` is a readable descriptor of a model file (the client's own or an uploaded one).
+    using OnProgress = std::function<void(DeployProgress)>;
+    virtual Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
+                                                OnProgress on_progress) = 0;
+    virtual Task<Result<void>> undeploy(std::string name) = 0;
+    virtual std::vector<DeploymentInfo> deployments() const = 0;
+    virtual Result<DeploymentInfo> deployment(const std::string& name) const = 0;
+
+    // Gate 1, then wakes the model. kNotFound, kOverloaded, kUnavailable (draining, ledger).
+    virtual Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) = 0;
+
+    virtual Task<Result<std::vector<billing::UsageRow>>> usage(billing::UsageQuery query) = 0;
+    virtual Task<Result<billing::UsageFinal>> find_request(billing::RequestId id) = 0;
+    // An open file without a name in the data folder, for uploads. kNoSpace, kIo.
+    virtual Result<UniqueFd> new_upload_file() = 0;
+    // For DIR/admin.sock.
+    virtual const std::string& data_folder() const = 0;
+    virtual bool draining() const = 0;
+    virtual bool ready() const = 0;
+};
+
+}  // namespace rekindle::daemon

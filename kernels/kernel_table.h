@@ -1,0 +1,83 @@
+// One table of function pointers per instruction set, chosen once from CPUID and XCR0. Kernels never
+// allocate, throw, log or know a model. Within one table a row's result depends on that row's inputs
+// only: not on how many columns are computed together, nor on how panels are split over threads.
+#pragma once
+#include "kernels/weight_types.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace rekindle::kernels {
+
+inline constexpr uint32_t kPageTokens = 32;  // Positions in one KV page.
+
+// A weight matrix in r16 form. data is 64-byte aligned.
+struct PackedMatrix {
+    WeightType type = WeightType::kF32;
+    uint32_t rows = 0;     // Outputs; padded to a multiple of 16 in `data`.
+    uint32_t columns = 0;  // Inputs (k).
+    const std::byte* data = nullptr;
+};
+
+// `tokens` input vectors of k values. The quantised form is filled by `quantize` and read by the
+// quantised types; `values` is read by the float types. Both are always set by the runtime.
+struct Activations {
+    const float* values = nullptr;    // [tokens][k]
+    const int8_t* quants = nullptr;   // [tokens][k]; round(values / scale), in [-127, 127]
+    const float* scales = nullptr;    // [tokens][k / 32]; max |value| of the block / 127
+    const int32_t* sums = nullptr;    // [tokens][k / 32]; sum of the block's quants
+    uint32_t tokens = 0;
+    uint32_t k = 0;                   // Multiple of 32 for quantised weights.
+};
+
+// Attention of one query position over one KV head of a paged cache. In every page, keys and
+// values of (layer, kv head) are F16 [kPageTokens][head_dim], at the given byte offsets.
+struct AttentionArgs {
+    const float* query = nullptr;              // [group][head_dim], rotated, not scaled
+    const std::byte* const* pages = nullptr;   // [ceil(context / kPageTokens)]
+    uint64_t key_offset = 0;                   // Bytes from a page's base.
+    uint64_t value_offset = 0;
+    uint32_t group = 0;                        // Query heads that share the KV head.
+    uint32_t head_dim = 0;                     // Multiple of 16, at most 256.
+    uint32_t context = 0;                      // Visible positions, from 0; >= 1.
+    float scale = 0;                           // 1 / sqrt(head_dim)
+    float* out = nullptr;                      // [group][head_dim]
+};
+
+struct KernelTable {
+    std::string_view name;  // "scalar", "avx2", "avx512_vnni"
+
+    // One vector of k values (multiple of 32): quants [k], scales [k / 32], sums [k / 32].
+    void (*quantize)(const float* values, uint32_t k, int8_t* quants, float* scales,
+                     int32_t* sums) noexcept;
+    // out[token * out_stride + row] for the rows of panels [panel_begin, panel_end), clipped to
+    // w.rows.
+    void (*matmul)(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end,
+                   const Activations& x, float* out, size_t out_stride) noexcept;
+    // One row of w as floats: out [columns]. For embedding lookups.
+    void (*dequantize_row)(const PackedMatrix& w, uint32_t row, float* out) noexcept;
+    // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]
+    void (*rms_norm)(const float* x, const float* weight, uint32_t n, float epsilon,
+                     float* out) noexcept;
+    // Rotates adjacent pairs (2i, 2i+1) of one head in place, as GGUF's llama files are permuted
+    // for: cos, sin [head_dim / 2] of the position.
+    void (*rope_pairs)(float* head, const float* cos, const float* sin,
+                       uint32_t head_dim) noexcept;
+    // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
+    void (*silu_mul)(const float* gate, const float* up, uint32_t n, float* out) noexcept;
+    // x[i] += y[i]
+    void (*add)(float* x, const float* y, uint32_t n) noexcept;
+    // Round to nearest even into KV pages.
+    void (*store_f16)(const float* x, uint32_t n, uint16_t* out) noexcept;
+    void (*attention)(const AttentionArgs& args) noexcept;
+};
+
+// The best table that this CPU and operating system support. The environment variable
+// REKINDLE_ISA=scalar|avx2|avx512_vnni forces one; nullptr if that one cannot run here or the
+// name is unknown.
+const KernelTable* select_kernel_table() noexcept;
+// By name; nullptr if unknown or unsupported by this CPU.
+const KernelTable* find_kernel_table(std::string_view name) noexcept;
+
+}  // namespace rekindle::kernels

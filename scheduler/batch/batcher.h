@@ -1,0 +1,77 @@
+// Continuous batching on one engine thread: plan a step (which sequences, how many prompt tokens of
+// each), run it, report what was sampled. New work joins and finished work leaves between steps.
+// Invariant: a sequence's tokens do not depend on what else is in the batch.
+// Threading: every member on the engine thread.
+#pragma once
+#include "base/result.h"
+#include "runtime/engine.h"
+#include "runtime/sampler.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rekindle::scheduler {
+
+using SequenceId = uint64_t;
+
+struct SequenceRequest {
+    SequenceId id = 0;
+    std::vector<runtime::TokenId> prompt;      // Not empty; prompt + tokens_max <= context.
+    uint32_t tokens_max = 0;                   // Completion tokens at most.
+    uint32_t lease = 0;                        // May sample this many before the next grant().
+    runtime::SamplingOptions sampling;
+    uint32_t top_logprobs = 0;                 // 0..20
+    bool want_logprobs = false;
+    bool ignore_eos = false;
+    bool prompt_logprobs = false;              // For echo with logprobs.
+};
+
+struct TokenLogprob {
+    runtime::TokenId token = 0;
+    float logprob = 0;
+};
+
+enum class FinishReason : uint8_t { kNone, kStop /* end token */, kLength };
+
+// One sampled token.
+struct TokenEvent {
+    SequenceId id = 0;
+    runtime::TokenId token = 0;
+    FinishReason finish = FinishReason::kNone;
+    float logprob = 0;                      // Set when want_logprobs.
+    std::vector<TokenLogprob> top;          // Sorted, best first.
+};
+
+struct BatcherLimits {
+    uint32_t sequences_max = 64;      // In the batch at once; more wait in order.
+    uint32_t prefill_tokens_max = 256;  // Prompt tokens in one step, over all sequences.
+    uint32_t queue_max = 1024;        // Waiting sequences.
+};
+
+class Batcher {
+public:
+    Batcher(runtime::Engine& engine, BatcherLimits limits);
+    ~Batcher();
+
+    // kOverloaded when the queue is full; kTooLarge when the prompt can never fit.
+    Result<void> submit(SequenceRequest request);
+    // Lets the sequence sample `tokens` more. Unknown ids (already finished) are ignored.
+    void grant(SequenceId id, uint32_t tokens);
+    // Drops the sequence and frees its pages; no event follows. Unknown ids are ignored.
+    void cancel(SequenceId id);
+    // True when step() would compute something (a sequence out of lease does not count).
+    bool runnable() const noexcept;
+    bool empty() const noexcept;
+    // Computes one step and appends what it sampled. kUnavailable when the image failed to load:
+    // every sequence is then lost and the worker must end.
+    Result<void> step(std::vector<TokenEvent>& events);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace rekindle::scheduler

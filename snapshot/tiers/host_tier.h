@@ -1,0 +1,73 @@
+// Images in host memory: extents (memory files) filled by the loader, shared read-only with workers.
+// A restore reads chunks in order through io_uring, verifies each one's XXH3 and opens its latch;
+// many requests for one image share one restore. A failed restore wakes everybody with the reason.
+// Threading: public members on any thread. One loader thread owns the ring.
+#pragma once
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "loader/chunk_store.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rekindle::snapshot {
+
+struct HostTierOptions {
+    uint64_t budget_bytes = 0;   // All extents together never exceed this.
+    uint64_t extent_bytes = 64ULL << 20;
+    uint32_t queue_depth = 16;
+};
+
+struct RestoreTimes {
+    std::chrono::nanoseconds first_chunk{};  // From start of the restore.
+    std::chrono::nanoseconds total{};
+    uint64_t bytes_read = 0;
+    bool from_memory = false;  // The image was resident: nothing was read.
+};
+
+// An image that is resident or on its way; the memory is kept while any copy of this handle lives
+// or a worker maps it.
+class ResidentImage {
+public:
+    virtual ~ResidentImage() = default;
+    virtual const std::string& digest() const noexcept = 0;
+    virtual const std::string& index_json() const noexcept = 0;
+    virtual uint64_t bytes() const noexcept = 0;
+    // Read-only descriptors for a worker: extents in order, and the latches.
+    struct Descriptors {
+        std::vector<UniqueFd> extents;
+        std::vector<uint64_t> extent_bytes;
+        UniqueFd latches;
+    };
+    virtual Result<Descriptors> descriptors() const = 0;
+    virtual bool complete() const noexcept = 0;
+    virtual bool failed() const noexcept = 0;
+    virtual RestoreTimes times() const = 0;  // Meaningful once complete.
+};
+
+class HostTier {
+public:
+    static Result<std::unique_ptr<HostTier>> create(loader::ChunkStore& store, const Clock& clock,
+                                                    HostTierOptions options);
+    // Waits for running restores, then CHECKs that no handle is left.
+    virtual ~HostTier() = default;
+
+    // Returns at once; the restore runs behind the latches. `done` is called once, on the loader
+    // thread (or at once when the image is resident), with success or the reason of the failure.
+    // kResourceExhausted names need and budget when the image cannot fit even after evicting every
+    // image that nobody holds; kNotFound when the store has no such image.
+    using Done = std::function<void(Result<RestoreTimes>)>;
+    virtual Result<std::shared_ptr<ResidentImage>> acquire(const std::string& digest,
+                                                           Done done) = 0;
+    // Drops a resident image that nobody holds. kConflict while it is held.
+    virtual Result<void> evict(const std::string& digest) = 0;
+    virtual bool resident(const std::string& digest) const = 0;
+    virtual uint64_t resident_bytes() const = 0;
+};
+
+}  // namespace rekindle::snapshot
