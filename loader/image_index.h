@@ -26,6 +26,7 @@ inline constexpr uint64_t kImageIndexBytesMax = 64ULL << 20;
 
 struct ImageIndex {
     uint64_t bytes = 0;
+    std::string architecture;        // For listings only.
     std::vector<ImageChunk> chunks;  // Contiguous from 0 to bytes.
 
     // A finished index, with digests.

@@ -38,5 +38,6 @@ add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COM
 add_library(rekindle_warnings INTERFACE)
 target_compile_options(
     rekindle_warnings
-    INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast
+    # Options structs leave members at their defaults on purpose.
+    INTERFACE -Wall -Wextra -Wno-missing-designated-field-initializers -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast
               -Wnon-virtual-dtor -Woverloaded-virtual -Wnull-dereference -Wunused-result -Werror)

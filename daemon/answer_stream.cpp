@@ -1,0 +1,302 @@
+#include "daemon/answer_stream.h"
+
+#include "base/log.h"
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace rekindle::daemon {
+namespace {
+
+using std::chrono::duration_cast;
+
+// A lease is extended when less than half a block is left, so that a round trip to rekindled never
+// stalls the batch; and not while a slow reader has this many tokens still to take (back-pressure).
+constexpr uint32_t kLeaseBlock = 32;
+constexpr uint32_t kUndeliveredMax = 256;
+
+int64_t unix_ms(const Clock& clock) {
+    return duration_cast<std::chrono::milliseconds>(clock.wall()).count();
+}
+
+// The handle owns the request from the front's point of view.
+class AnswerHandle final : public GenerateStream {
+public:
+    explicit AnswerHandle(std::shared_ptr<AnswerStream> stream) : stream_(std::move(stream)) {}
+    ~AnswerHandle() override { stream_->abandon(); }
+    AnswerHandle(const AnswerHandle&) = delete;
+    AnswerHandle& operator=(const AnswerHandle&) = delete;
+
+    Task<Result<Event>> next() override { return stream_->next(); }
+    void delivered(uint32_t tokens) override { stream_->delivered(tokens); }
+    Task<Result<billing::UsageFinal>> finish() override { return stream_->finish(); }
+    void cancel() override { stream_->cancel(); }
+    RequestTimes times() const override { return stream_->times(); }
+
+private:
+    std::shared_ptr<AnswerStream> stream_;
+};
+
+}  // namespace
+
+void MarkBatch::add(billing::ProgressMark mark) {
+    if (marks_.empty()) {
+        asio::post(context_, [this] { ledger_.mark(std::exchange(marks_, {})); });
+    }
+    marks_.push_back(mark);
+}
+
+std::unique_ptr<GenerateStream> make_answer_handle(std::shared_ptr<AnswerStream> stream) {
+    return std::make_unique<AnswerHandle>(std::move(stream));
+}
+
+AnswerStream::AnswerStream(const AnswerServices& services, GenerateRequest request,
+                           billing::RequestFacts facts)
+    : services_(services), request_(std::move(request)), facts_(std::move(facts)),
+      arrived_(services.context), arrived_at_(services.clock.monotonic()) {
+    facts_.started_unix_ms = unix_ms(services_.clock);
+}
+
+AnswerStream::~AnswerStream() {
+    REKINDLE_CHECK(upstream_ == nullptr, "a request leaves its instance before it goes away");
+    REKINDLE_CHECK(settled_ || !begun_, "a request that the ledger knows is settled");
+}
+
+void AnswerStream::submit(AnswerUpstream& upstream, uint64_t sequence, bool cold) {
+    upstream_ = &upstream;
+    sequence_ = sequence;
+    ++tries_;
+    cold_ = cold_ || cold;
+    running_ = false;
+    submitted_at_ = services_.clock.monotonic();
+    request_.submit.id = sequence;
+    upstream_->send_frame(Frame(request_.submit));
+}
+
+void AnswerStream::on_restored() {
+    if (cold_ && restored_at_.count() == 0) {
+        restored_at_ = services_.clock.monotonic();
+    }
+}
+
+void AnswerStream::on_tokenized(TokenizedFrame frame) {
+    if (ended_) {
+        return;
+    }
+    if (!frame.error.empty()) {
+        const Error error{frame.code, std::move(frame.error)};
+        leave_upstream();
+        end(&error);
+        return;
+    }
+    tokens_max_ = frame.tokens_max;
+    facts_.prompt_tokens = frame.prompt_tokens;
+    facts_.cached_tokens = frame.cached_tokens;
+    if (begun_) {  // A second try: the input is debited already.
+        go();
+        return;
+    }
+    push(GenerateStream::Event(PromptReady{frame.prompt_tokens, frame.cached_tokens}));
+    begin_in_ledger();
+}
+
+// Gate 2: the exact input is debited before anything is computed.
+void AnswerStream::begin_in_ledger() {
+    begun_ = true;
+    auto self = shared_from_this();
+    services_.ledger.begin(facts_, [self, &context = services_.context](Result<void> begun) {
+        asio::post(context, [self, begun = std::move(begun)] {
+            if (self->ended_) {
+                return;
+            }
+            if (begun) {
+                self->go();
+                return;
+            }
+            self->begun_ = false;  // The ledger does not know it: nothing to settle.
+            if (self->upstream_ != nullptr) {
+                self->upstream_->send_frame(Frame(RefuseFrame{self->sequence_}));
+            }
+            self->leave_upstream();
+            self->end(&begun.error());
+        });
+    });
+}
+
+void AnswerStream::go() {
+    if (upstream_ == nullptr || ended_) {
+        return;
+    }
+    running_ = true;
+    granted_ = std::min(tokens_max_, 2 * kLeaseBlock);
+    upstream_->send_frame(Frame(GoFrame{sequence_, granted_}));
+}
+
+void AnswerStream::on_tokens(TokensFrame frame) {
+    if (ended_) {
+        return;
+    }
+    if (!running_ || frame.sampled > granted_ - sampled_) {
+        const std::string what = fmt::format("sampled beyond its lease of {} tokens", granted_);
+        upstream_->accuse(what);
+        return;
+    }
+    if (first_token_at_.count() == 0) {
+        first_token_at_ = services_.clock.monotonic();
+    }
+    sampled_ += frame.sampled;
+    const bool last = frame.finish != Finish::kNone;
+    push(GenerateStream::Event(Delta{std::move(frame)}));
+    if (last) {
+        leave_upstream();
+        end(nullptr);
+        return;
+    }
+    extend_lease();
+}
+
+void AnswerStream::extend_lease() {
+    if (upstream_ == nullptr || ended_ || granted_ >= tokens_max_) {
+        return;
+    }
+    const bool slow_reader = request_.streamed && sampled_ - delivered_ > kUndeliveredMax;
+    if (granted_ - sampled_ > kLeaseBlock / 2 || slow_reader) {
+        return;
+    }
+    const uint32_t more = std::min(kLeaseBlock, tokens_max_ - granted_);
+    granted_ += more;
+    upstream_->send_frame(Frame(LeaseFrame{sequence_, more}));
+}
+
+void AnswerStream::on_failed(const Error& error) {
+    upstream_ = nullptr;
+    end(&error);
+}
+
+void AnswerStream::end(const Error* error) {
+    if (std::exchange(ended_, true)) {
+        return;
+    }
+    ended_at_ = services_.clock.monotonic();
+    if (error != nullptr) {
+        failed_ = true;
+        push(*error);
+    }
+}
+
+void AnswerStream::push(Result<GenerateStream::Event> event) {
+    events_.push_back(std::move(event));
+    arrived_.notify();
+}
+
+void AnswerStream::leave_upstream() {
+    if (upstream_ != nullptr) {
+        std::exchange(upstream_, nullptr)->leave(*this);
+    }
+}
+
+Task<Result<GenerateStream::Event>> AnswerStream::next() {
+    auto self = shared_from_this();
+    while (events_.empty()) {
+        if (ended_) {
+            co_return Error{ErrorCode::kCancelled, "the request has ended"};
+        }
+        co_await arrived_.wait();
+    }
+    Result<GenerateStream::Event> event = std::move(events_.front());
+    events_.pop_front();
+    co_return event;
+}
+
+void AnswerStream::delivered(uint32_t tokens) {
+    delivered_ += tokens;
+    REKINDLE_CHECK(delivered_ <= sampled_, "only sampled tokens are delivered");
+    if (settled_) {
+        return;
+    }
+    services_.marks.add(billing::ProgressMark{facts_.id, delivered_});
+    extend_lease();
+}
+
+billing::UsageFinal AnswerStream::settle_as(billing::Outcome outcome) {
+    settled_ = true;
+    billing::UsageFinal final_record =
+        billing::settle(facts_, outcome, sampled_, delivered_, running_);
+    final_record.finished_unix_ms = unix_ms(services_.clock);
+    final_record.restore_ms = static_cast<uint32_t>(
+        duration_cast<std::chrono::milliseconds>(times().restore).count());
+    return final_record;
+}
+
+Task<Result<billing::UsageFinal>> AnswerStream::finish() {
+    REKINDLE_CHECK(begun_ && !settled_, "finish comes once, after the prompt was debited");
+    auto self = shared_from_this();
+    delivered_ = sampled_;  // The last event carries what was not sent before.
+    const billing::UsageFinal final_record = settle_as(billing::Outcome::kCompleted);
+    std::optional<Result<void>> written;
+    Event done(services_.context);
+    services_.ledger.finish(
+        final_record, [&written, &done, &context = services_.context](Result<void> result) {
+            asio::post(context, [&written, &done, result = std::move(result)]() mutable {
+                written = std::move(result);
+                done.notify();
+            });
+        });
+    while (!written) {
+        co_await done.wait();
+    }
+    if (!*written) {
+        co_return Error{ErrorCode::kUnavailable, written->error().message};
+    }
+    co_return final_record;
+}
+
+void AnswerStream::cancel() {
+    if (upstream_ != nullptr) {
+        upstream_->send_frame(Frame(CancelFrame{sequence_}));
+        leave_upstream();
+    }
+    if (!std::exchange(ended_, true)) {
+        ended_at_ = services_.clock.monotonic();
+        arrived_.notify();
+    }
+}
+
+void AnswerStream::abandon() {
+    cancel();
+    if (begun_ && !settled_) {
+        const auto outcome = failed_ ? billing::Outcome::kFailed : billing::Outcome::kDisconnected;
+        const std::string id = facts_.id.text();
+        services_.ledger.finish(settle_as(outcome), [id](const Result<void>& written) {
+            if (!written) {
+                log_error("settle_failed", {{"request", id}, {"reason", written.error().message}});
+            }
+        });
+    }
+    if (left_) {
+        std::exchange(left_, nullptr)();
+    }
+}
+
+// The phases follow each other, so that their sum is the whole time: an image that arrived while the
+// prompt was already being computed counts as restore until it is whole.
+RequestTimes AnswerStream::times() const {
+    const Nanoseconds now = services_.clock.monotonic();
+    const auto or_now = [now](Nanoseconds at) { return at.count() == 0 ? now : at; };
+    const Nanoseconds submitted = or_now(submitted_at_);
+    const Nanoseconds first = or_now(first_token_at_);
+    const Nanoseconds restored =
+        cold_ ? std::clamp(or_now(restored_at_), submitted, std::max(submitted, first)) : submitted;
+    RequestTimes times;
+    times.queue = submitted - arrived_at_;
+    times.restore = restored - submitted;
+    times.prefill = first > restored ? first - restored : Nanoseconds{};
+    times.decode = first_token_at_.count() == 0 ? Nanoseconds{} : or_now(ended_at_) - first;
+    return times;
+}
+
+}  // namespace rekindle::daemon

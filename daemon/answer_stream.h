@@ -1,0 +1,125 @@
+// One request on the node: gate 2, the token lease, the relay of what the worker samples, and its
+// settlement in the ledger. The front holds an AnswerHandle; the state behind it is shared with the
+// model instance and with the ledger's callbacks, which may outlive the handle by moments.
+// Invariant: begin() of the ledger happens at most once, finish() exactly once if begin() did.
+// Threading: the io thread; ledger callbacks are posted to it.
+#pragma once
+#include "base/async/event.h"
+#include "base/clock.h"
+#include "billing/ledger.h"
+#include "daemon/node.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace rekindle::daemon {
+
+class AnswerStream;
+
+// The model instance as a request sees it.
+class AnswerUpstream {
+public:
+    virtual ~AnswerUpstream() = default;
+    virtual void send_frame(const Frame& frame) = 0;
+    // The request needs the instance no longer.
+    virtual void leave(AnswerStream& stream) = 0;
+    // The worker broke the protocol for this request.
+    virtual void accuse(const std::string& what) = 0;
+};
+
+// Delivered tokens of all streams, written to the ledger together: once a turn of the io thread.
+class MarkBatch {
+public:
+    MarkBatch(asio::io_context& context, billing::Ledger& ledger)
+        : context_(context), ledger_(ledger) {}
+    void add(billing::ProgressMark mark);
+
+private:
+    asio::io_context& context_;
+    billing::Ledger& ledger_;
+    std::vector<billing::ProgressMark> marks_;
+};
+
+struct AnswerServices {
+    asio::io_context& context;
+    const Clock& clock;
+    billing::Ledger& ledger;
+    MarkBatch& marks;
+};
+
+class AnswerStream : public std::enable_shared_from_this<AnswerStream> {
+public:
+    AnswerStream(const AnswerServices& services, GenerateRequest request,
+                 billing::RequestFacts facts);
+    ~AnswerStream();
+
+    // --- the instance's side ---
+    // Sends (or after a worker's death sends again) the request; `cold` when it woke the model.
+    void submit(AnswerUpstream& upstream, uint64_t sequence, bool cold);
+    // The image is whole.
+    void on_restored();
+    void on_tokenized(TokenizedFrame frame);
+    void on_tokens(TokensFrame frame);
+    // The request ends with `error`; the upstream is left without leave().
+    void on_failed(const Error& error);
+    // True when nothing was sampled yet: the client can't notice a second try.
+    bool retryable() const noexcept { return sampled_ == 0 && tries_ < kTriesMax && !ended_; }
+    uint64_t sequence() const noexcept { return sequence_; }
+
+    // --- the front's side ---
+    Task<Result<GenerateStream::Event>> next();
+    void delivered(uint32_t tokens);
+    Task<Result<billing::UsageFinal>> finish();
+    void cancel();
+    RequestTimes times() const;
+    // The handle is gone: settles what was not settled.
+    void abandon();
+    // Called once the request has left the node, whatever way it ended.
+    void on_left(std::function<void()> callback) { left_ = std::move(callback); }
+
+private:
+    static constexpr uint32_t kTriesMax = 2;  // A request that kills two workers is not tried again.
+
+    void push(Result<GenerateStream::Event> event);
+    void begin_in_ledger();
+    void go();
+    void extend_lease();
+    void leave_upstream();
+    billing::UsageFinal settle_as(billing::Outcome outcome);
+    void end(const Error* error);
+
+    const AnswerServices services_;
+    GenerateRequest request_;
+    billing::RequestFacts facts_;
+    AnswerUpstream* upstream_ = nullptr;
+    std::function<void()> left_;
+    Event arrived_;
+    std::deque<Result<GenerateStream::Event>> events_;
+
+    uint64_t sequence_ = 0;
+    uint32_t tries_ = 0;
+    uint32_t tokens_max_ = 0;
+    uint32_t granted_ = 0;
+    uint32_t sampled_ = 0;
+    uint32_t delivered_ = 0;
+    bool cold_ = false;
+    bool begun_ = false;     // The ledger knows the request.
+    bool running_ = false;   // Go was sent.
+    bool settled_ = false;
+    bool ended_ = false;     // A finish or an error was pushed.
+    bool failed_ = false;
+
+    Nanoseconds arrived_at_{};
+    Nanoseconds submitted_at_{};
+    Nanoseconds restored_at_{};
+    Nanoseconds first_token_at_{};
+    Nanoseconds ended_at_{};
+};
+
+// What the front holds; its end is the request's end.
+std::unique_ptr<GenerateStream> make_answer_handle(std::shared_ptr<AnswerStream> stream);
+
+}  // namespace rekindle::daemon

@@ -1,0 +1,32 @@
+// The data folder of a node: made on first use, locked for one rekindled at a time.
+//   DIR/lock  DIR/admin.sock  DIR/deployments/  DIR/chunks/  DIR/ledger/
+#pragma once
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+#include <string>
+#include <string_view>
+
+namespace rekindle::daemon {
+
+class DataFolder {
+public:
+    // kConflict when another rekindled holds it, kIo or kNoSpace when it can't be written.
+    static Result<DataFolder> open(const std::string& path);
+    const std::string& path() const noexcept { return path_; }
+    std::string at(std::string_view name) const { return path_ + "/" + std::string(name); }
+    // An open file without a name inside the folder.
+    Result<UniqueFd> unnamed_file() const;
+
+private:
+    DataFolder(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+
+    std::string path_;  // Absolute.
+    UniqueFd lock_;
+};
+
+// Replaces `path` by `text`: temporary file, fsync, rename, fsync of the folder.
+Result<void> write_file_durably(const std::string& path, std::string_view text);
+Result<std::string> read_small_file(const std::string& path, uint64_t bytes_max);
+
+}  // namespace rekindle::daemon

@@ -1,0 +1,220 @@
+#include "daemon/frames.h"
+
+#include <fmt/format.h>
+
+#include <span>
+#include <type_traits>
+
+namespace rekindle::daemon {
+namespace {
+
+constexpr uint32_t kExtentsMax = 250;       // One sendmsg carries at most 253 descriptors.
+constexpr uint32_t kStopStringsMax = 64;
+constexpr uint32_t kLogprobsPerFrameMax = 1U << 20;
+
+// Each frame has one `fields` function that names its members once; Encoder and Decoder apply it.
+class Encoder {
+public:
+    template <FixedWidth T>
+    void operator()(const T& value) {
+        out.write(value);
+    }
+    void operator()(const std::string& text) { out.write_string(text); }
+    template <FixedWidth T>
+    void operator()(const std::vector<T>& items) {
+        out.write(static_cast<uint32_t>(items.size()));
+        out.write_span(std::as_bytes(std::span(items)));
+    }
+    void operator()(const std::vector<std::string>& items) {
+        out.write(static_cast<uint32_t>(items.size()));
+        for (const std::string& item : items) {
+            out.write_string(item);
+        }
+    }
+    void operator()(const std::vector<LogprobItem>& items) {
+        out.write(static_cast<uint32_t>(items.size()));
+        for (const LogprobItem& item : items) {
+            logprob(item);
+            out.write(static_cast<uint32_t>(item.top.size()));
+            for (const LogprobItem& top : item.top) {
+                logprob(top);
+            }
+        }
+    }
+
+    ByteWriter out;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
+
+private:
+    void logprob(const LogprobItem& item) {
+        out.write_string(item.bytes);
+        out.write(item.token);
+        out.write(item.logprob);
+    }
+};
+
+class Decoder {
+public:
+    explicit Decoder(std::span<const std::byte> payload) : in_(payload) {}
+
+    void operator()(bool& value) { value = in_.read<uint8_t>() != 0; }
+    void operator()(ErrorCode& value) { enumerator(value, ErrorCode::kInternal); }
+    void operator()(PromptKind& value) { enumerator(value, PromptKind::kChat); }
+    void operator()(Finish& value) { enumerator(value, Finish::kLength); }
+    template <FixedWidth T>
+        requires(!std::is_enum_v<T>)
+    void operator()(T& value) {
+        value = in_.read<T>();
+    }
+    void operator()(std::string& text) { text = in_.read_string(); }
+    void operator()(std::vector<int32_t>& items) { numbers(items); }
+    void operator()(std::vector<uint64_t>& items) {
+        numbers(items);
+        bad_ = bad_ || items.size() > kExtentsMax;
+    }
+    void operator()(std::vector<std::string>& items) {
+        const uint32_t count = bounded(in_.read<uint32_t>(), kStopStringsMax);
+        items.reserve(count);
+        for (uint32_t i = 0; i < count && !in_.failed(); ++i) {
+            items.push_back(in_.read_string());
+        }
+    }
+    void operator()(std::vector<LogprobItem>& items) {
+        const uint32_t count = bounded(in_.read<uint32_t>(), kLogprobsPerFrameMax);
+        for (uint32_t i = 0; i < count && !in_.failed(); ++i) {
+            LogprobItem item = logprob();
+            const uint32_t top = bounded(in_.read<uint32_t>(), kTopLogprobsMax);
+            for (uint32_t j = 0; j < top && !in_.failed(); ++j) {
+                item.top.push_back(logprob());
+            }
+            items.push_back(std::move(item));
+        }
+    }
+
+    Result<void> finish() const {
+        if (bad_) {
+            return Error{ErrorCode::kCorrupt, "worker frame: a value lies outside its range"};
+        }
+        return in_.finish("worker frame");
+    }
+
+private:
+    template <typename T>
+    void enumerator(T& value, T last) {
+        const auto raw = in_.read<std::underlying_type_t<T>>();
+        bad_ = bad_ || raw > static_cast<std::underlying_type_t<T>>(last) || raw < 0;
+        value = bad_ ? T{} : static_cast<T>(raw);
+    }
+    template <FixedWidth T>
+    void numbers(std::vector<T>& items) {
+        const uint32_t count = in_.read<uint32_t>();
+        const auto raw = in_.read_span(uint64_t{count} * sizeof(T));
+        if (!raw.empty()) {
+            items.resize(count);
+            std::memcpy(items.data(), raw.data(), raw.size());
+        }
+    }
+    uint32_t bounded(uint32_t count, uint32_t limit) {
+        bad_ = bad_ || count > limit;
+        return bad_ ? 0 : count;
+    }
+    LogprobItem logprob() {
+        LogprobItem item;
+        item.bytes = in_.read_string();
+        item.token = in_.read<int32_t>();
+        item.logprob = in_.read<float>();
+        return item;
+    }
+
+    ByteReader in_;
+    bool bad_ = false;
+};
+
+template <typename Coder, typename F>
+void fields(Coder& code, F& frame) {
+    using Plain = std::remove_const_t<F>;
+    if constexpr (std::is_same_v<Plain, HelloFrame>) {
+        code(frame.protocol), code(frame.kernels);
+    } else if constexpr (std::is_same_v<Plain, AssignFrame>) {
+        code(frame.model), code(frame.index_json), code(frame.extent_bytes), code(frame.kv_bytes);
+        code(frame.context_max), code(frame.threads), code(frame.sequences_max);
+    } else if constexpr (std::is_same_v<Plain, AssignedFrame>) {
+        code(frame.code), code(frame.error), code(frame.context_max), code(frame.vocabulary);
+        code(frame.has_template);
+    } else if constexpr (std::is_same_v<Plain, SubmitFrame>) {
+        code(frame.id), code(frame.kind), code(frame.text), code(frame.tokens);
+        code(frame.tokens_max), code(frame.temperature), code(frame.top_p), code(frame.top_k);
+        code(frame.min_p), code(frame.seed), code(frame.ignore_eos), code(frame.want_logprobs);
+        code(frame.top_logprobs), code(frame.echo), code(frame.stop);
+    } else if constexpr (std::is_same_v<Plain, TokenizedFrame>) {
+        code(frame.id), code(frame.code), code(frame.error), code(frame.prompt_tokens);
+        code(frame.cached_tokens), code(frame.tokens_max);
+    } else if constexpr (std::is_same_v<Plain, GoFrame>) {
+        code(frame.id), code(frame.lease);
+    } else if constexpr (std::is_same_v<Plain, LeaseFrame>) {
+        code(frame.id), code(frame.tokens);
+    } else if constexpr (std::is_same_v<Plain, TokensFrame>) {
+        code(frame.id), code(frame.sampled), code(frame.finish), code(frame.text);
+        code(frame.logprobs), code(frame.matched_stop), code(frame.wait_us);
+        code(frame.prefill_us);
+    } else if constexpr (std::is_same_v<Plain, FailedFrame>) {
+        code(frame.code), code(frame.error);
+    } else {
+        static_assert(std::is_same_v<Plain, RefuseFrame> || std::is_same_v<Plain, CancelFrame>);
+        code(frame.id);
+    }
+}
+
+template <size_t Index = 0>
+Result<Frame> parse_as(uint32_t type, std::span<const std::byte> payload) {
+    if constexpr (Index == std::variant_size_v<Frame>) {
+        return Error{ErrorCode::kCorrupt, fmt::format("worker frame: unknown type {}", type)};
+    } else {
+        if (type != Index) {
+            return parse_as<Index + 1>(type, payload);
+        }
+        std::variant_alternative_t<Index, Frame> frame;
+        Decoder decode(payload);
+        fields(decode, frame);
+        const auto whole = decode.finish();
+        if (!whole) {
+            return whole.error();
+        }
+        return Frame(std::move(frame));
+    }
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_frame(const Frame& frame) {
+    Encoder encode;
+    encode.out.write(static_cast<uint32_t>(frame.index()));
+    encode.out.write(uint32_t{0});  // Payload size, known below.
+    std::visit([&encode](const auto& f) { fields(encode, f); }, frame);
+    std::vector<std::byte> bytes = encode.out.take();
+    REKINDLE_CHECK(bytes.size() - kFrameHeaderBytes <= kFrameBytesMax, "a frame within its limit");
+    const auto payload_bytes = static_cast<uint32_t>(bytes.size() - kFrameHeaderBytes);
+    std::memcpy(bytes.data() + sizeof(uint32_t), &payload_bytes, sizeof(payload_bytes));
+    return bytes;
+}
+
+Result<FrameHeader> parse_frame_header(std::span<const std::byte> header) {
+    ByteReader in(header);
+    FrameHeader parsed;
+    parsed.type = in.read<uint32_t>();
+    parsed.payload_bytes = in.read<uint32_t>();
+    if (in.failed() || parsed.type >= std::variant_size_v<Frame>) {
+        return Error{ErrorCode::kCorrupt, fmt::format("worker frame: unknown type {}", parsed.type)};
+    }
+    if (parsed.payload_bytes > kFrameBytesMax) {
+        return Error{ErrorCode::kCorrupt, fmt::format("worker frame: {} bytes, the limit is {}",
+                                                      parsed.payload_bytes, kFrameBytesMax)};
+    }
+    return parsed;
+}
+
+Result<Frame> parse_frame(const FrameHeader& header, std::span<const std::byte> payload) {
+    REKINDLE_CHECK(payload.size() == header.payload_bytes, "the payload that the header announced");
+    return parse_as(header.type, payload);
+}
+
+}  // namespace rekindle::daemon

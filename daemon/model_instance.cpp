@@ -1,0 +1,307 @@
+#include "daemon/model_instance.h"
+
+#include "base/log.h"
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+#include <utility>
+#include <variant>
+
+namespace rekindle::daemon {
+
+ModelInstance::ModelInstance(InstanceServices services, DeploymentRecord record,
+                             InstanceOptions options)
+    : services_(std::move(services)), record_(std::move(record)), revision_(record_.revision()),
+      options_(options), cool_timer_(services_.context), changed_(services_.context) {}
+
+ModelInstance::~ModelInstance() {
+    REKINDLE_CHECK(streams_.empty(), "an instance outlives its requests");
+    if (link_ != nullptr) {
+        link_->listen(nullptr);
+        link_->kill();
+    }
+}
+
+// Memory may be held by models that nobody uses: they make room before a request is refused.
+Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_image() {
+    const uint64_t generation = generation_;
+    for (;;) {
+        std::weak_ptr<ModelInstance> weak = weak_from_this();
+        auto image = services_.tier.acquire(
+            record_.image,
+            [weak, generation, &context = services_.context](Result<snapshot::RestoreTimes> times) {
+                asio::post(context, [weak, generation, times = std::move(times)]() mutable {
+                    if (const auto self = weak.lock()) {
+                        self->on_restored(std::move(times), generation);
+                    }
+                });
+            });
+        if (image || image.error().code != ErrorCode::kResourceExhausted ||
+            !services_.make_room()) {
+            return image;
+        }
+    }
+}
+
+Result<void> ModelInstance::wake() {
+    ++generation_;
+    restored_ = false;
+    assigned_.reset();
+    wake_error_.reset();
+    auto image = acquire_image();
+    if (!image) {
+        return std::move(image).error().with_context("model " + record_.name);
+    }
+    auto descriptors = (*image)->descriptors();
+    auto kv_memory = create_memory_file("rekindle-kv", options_.kv_bytes);
+    if (!descriptors || !kv_memory) {
+        return descriptors ? kv_memory.error() : descriptors.error();
+    }
+    auto link = services_.pool.take();
+    if (!link) {
+        return link.error();
+    }
+    AssignFrame assign{.model = record_.name,
+                       .index_json = (*image)->index_json(),
+                       .extent_bytes = descriptors->extent_bytes,
+                       .kv_bytes = options_.kv_bytes,
+                       .context_max = record_.context,
+                       .threads = options_.threads,
+                       .sequences_max = options_.sequences_max};
+    std::vector<UniqueFd> files;
+    files.push_back(std::move(descriptors->latches));
+    files.push_back(std::move(*kv_memory));
+    for (UniqueFd& extent : descriptors->extents) {
+        files.push_back(std::move(extent));
+    }
+    link_ = std::move(link).value();
+    link_->hold(std::move(image).value());
+    link_->listen(this);
+    link_->send_with_descriptors(Frame(std::move(assign)), std::move(files));
+    return {};
+}
+
+Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) {
+    const bool cold = link_ == nullptr;
+    if (cold) {
+        const auto woken = wake();
+        if (!woken) {
+            return woken;
+        }
+    }
+    idle_since_.reset();
+    cool_timer_.cancel();
+    const uint64_t sequence = next_sequence_++;
+    streams_.emplace(sequence, stream);
+    stream->submit(*this, sequence, cold || !restored_);
+    return {};
+}
+
+Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> self) {
+    if (link_ == nullptr) {
+        const auto woken = wake();
+        if (!woken) {
+            co_return woken.error();
+        }
+    }
+    ++holds_;
+    cool_timer_.cancel();
+    while (!wake_error_ && !(assigned_ && restored_)) {
+        co_await changed_.wait();
+    }
+    --holds_;
+    if (self->wake_error_) {
+        co_return *wake_error_;
+    }
+    if (!busy()) {
+        became_idle();
+    }
+    co_return *assigned_;
+}
+
+void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times, uint64_t generation) {
+    if (generation != generation_ || link_ == nullptr) {
+        return;
+    }
+    if (!times) {
+        const Error error = times.error().with_context("model " + record_.name);
+        wake_error_ = error;
+        fail_all(error);
+        changed_.notify();
+        link_->kill();
+        return;
+    }
+    restored_ = true;
+    for (const auto& [sequence, stream] : streams_) {
+        stream->on_restored();
+    }
+    log_info("model_restored",
+             {{"model", record_.name},
+              {"ms", std::chrono::duration<double, std::milli>(times->total).count()},
+              {"bytes_read", times->bytes_read},
+              {"from_memory", times->from_memory}});
+    changed_.notify();
+}
+
+void ModelInstance::on_assigned(AssignedFrame frame) {
+    if (frame.error.empty()) {
+        assigned_ = std::move(frame);
+        changed_.notify();
+        return;
+    }
+    const Error error{frame.code, fmt::format("model {}: {}", record_.name, frame.error)};
+    wake_error_ = error;
+    fail_all(error);
+    changed_.notify();
+    link_->kill();
+}
+
+AnswerStream* ModelInstance::find(uint64_t sequence) {
+    const auto found = streams_.find(sequence);
+    return found == streams_.end() ? nullptr : found->second.get();
+}
+
+void ModelInstance::on_frame(Frame frame) {
+    if (auto* tokens = std::get_if<TokensFrame>(&frame)) {
+        if (AnswerStream* stream = find(tokens->id)) {
+            stream->on_tokens(std::move(*tokens));
+        }
+    } else if (auto* tokenized = std::get_if<TokenizedFrame>(&frame)) {
+        if (AnswerStream* stream = find(tokenized->id)) {
+            stream->on_tokenized(std::move(*tokenized));
+        }
+    } else if (auto* assigned = std::get_if<AssignedFrame>(&frame)) {
+        on_assigned(std::move(*assigned));
+    } else if (const auto* failed = std::get_if<FailedFrame>(&frame)) {
+        const Error error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)};
+        wake_error_ = error;
+        fail_all(error);
+        link_->kill();
+    } else if (!std::holds_alternative<HelloFrame>(frame)) {
+        accuse("sent a frame that only rekindled sends");
+    }
+}
+
+void ModelInstance::on_end(const Error& reason) {
+    const auto ended = std::exchange(link_, nullptr);
+    const bool expected = !wake_error_ && streams_.empty();
+    if (!wake_error_ && !expected) {
+        log_warning("worker_died", {{"model", record_.name},
+                                    {"pid", ended->pid()},
+                                    {"active", streams_.size()},
+                                    {"reason", reason.message}});
+    }
+    if (!assigned_ || !restored_) {
+        wake_error_ = wake_error_ ? wake_error_ : std::optional<Error>(reason);
+    }
+    changed_.notify();
+    // From a fresh stack: a retry takes a new worker, and this one is still in its own callback.
+    asio::post(services_.context, [self = shared_from_this(), reason] { self->retry_or_fail(reason); });
+}
+
+void ModelInstance::retry_or_fail(const Error& reason) {
+    const Error error{ErrorCode::kUnavailable,
+                      fmt::format("model {}: the worker died ({}); the request can be sent again",
+                                  record_.name, reason.message)};
+    auto streams = std::exchange(streams_, {});
+    for (auto& [sequence, stream] : streams) {
+        if (!stream->retryable()) {
+            stream->on_failed(error);
+            continue;
+        }
+        const auto again = submit(stream);
+        if (!again) {
+            stream->on_failed(again.error());
+        }
+    }
+    if (!busy() && link_ == nullptr) {
+        idle_since_ = services_.clock.monotonic();
+    }
+    changed_.notify();
+}
+
+void ModelInstance::fail_all(const Error& error) {
+    for (auto& [sequence, stream] : std::exchange(streams_, {})) {
+        stream->on_failed(error);
+    }
+}
+
+void ModelInstance::send_frame(const Frame& frame) {
+    if (link_ != nullptr) {
+        link_->send(frame);
+    }
+}
+
+void ModelInstance::leave(AnswerStream& stream) {
+    // The caller is a member of `stream`: keep it alive until it has returned.
+    auto node = streams_.extract(stream.sequence());
+    if (!node.empty()) {
+        asio::post(services_.context, [kept = std::move(node.mapped())] {});
+    }
+    if (!busy()) {
+        became_idle();
+        changed_.notify();
+    }
+}
+
+void ModelInstance::accuse(const std::string& what) {
+    log_error("worker_broke_protocol", {{"model", record_.name}, {"what", what}});
+    if (link_ != nullptr) {
+        const Error error{ErrorCode::kUnavailable,
+                          fmt::format("model {}: its worker {}", record_.name, what)};
+        fail_all(error);
+        link_->kill();
+    }
+}
+
+void ModelInstance::became_idle() {
+    idle_since_ = services_.clock.monotonic();
+    cool_timer_.expires_after(options_.keep_alive);
+    cool_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+        const auto self = weak.lock();
+        if (!ec && self != nullptr && !self->busy() && self->holds_ == 0) {
+            self->cool();
+        }
+    });
+}
+
+void ModelInstance::cool() {
+    REKINDLE_CHECK(!busy(), "only an idle model is cooled");
+    cool_timer_.cancel();
+    if (link_ == nullptr) {
+        return;
+    }
+    log_info("model_cooled", {{"model", record_.name}, {"pid", link_->pid()}});
+    link_->listen(nullptr);
+    link_->kill();
+    link_.reset();
+    ++generation_;
+}
+
+void ModelInstance::end_for_good() {
+    fail_all(Error{ErrorCode::kUnavailable, "this node is shutting down"});
+    cool();
+    wake_error_ = Error{ErrorCode::kUnavailable, "this node is shutting down"};
+    changed_.notify();
+}
+
+Task<> ModelInstance::drained(std::shared_ptr<ModelInstance> self) {
+    while (self->busy()) {
+        co_await changed_.wait();
+    }
+}
+
+void ModelInstance::describe(DeploymentInfo& info) const {
+    info.active_requests = active();
+    info.worker_pid = link_ == nullptr ? 0 : link_->pid();
+    const bool in_memory = services_.tier.resident(record_.image);
+    info.tier = link_ != nullptr ? "worker" : (in_memory ? "memory" : "disk");
+    info.resident_bytes = in_memory || link_ != nullptr ? record_.image_bytes : 0;
+    if (idle_since_ && !busy()) {
+        info.idle_for = std::chrono::duration_cast<std::chrono::milliseconds>(
+            services_.clock.monotonic() - *idle_since_);
+    }
+}
+
+}  // namespace rekindle::daemon

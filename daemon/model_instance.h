@@ -1,0 +1,109 @@
+// One revision of a deployment on this node: at zero, waking, or served by a worker. Requests that
+// find it at zero wake it together: one image acquisition, one worker. It cools down again when
+// nobody has used it for its keep-alive time.
+// Threading: the io thread. Lifetime: shared by the node and by callbacks that are under way.
+#pragma once
+#include "base/async/event.h"
+#include "base/clock.h"
+#include "daemon/answer_stream.h"
+#include "daemon/catalog.h"
+#include "daemon/worker_link.h"
+#include "daemon/worker_pool.h"
+#include "snapshot/tiers/host_tier.h"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace rekindle::daemon {
+
+struct InstanceServices {
+    asio::io_context& context;
+    const Clock& clock;
+    WorkerPool& pool;
+    snapshot::HostTier& tier;
+    // Frees memory by cooling the instance that was idle longest; false when none is idle.
+    std::function<bool()> make_room;
+};
+
+struct InstanceOptions {
+    std::chrono::milliseconds keep_alive{};
+    uint64_t kv_bytes = 0;
+    uint32_t threads = 1;
+    uint32_t sequences_max = 64;
+};
+
+class ModelInstance final : public WorkerLink::Listener,
+                            public AnswerUpstream,
+                            public std::enable_shared_from_this<ModelInstance> {
+public:
+    ModelInstance(InstanceServices services, DeploymentRecord record, InstanceOptions options);
+    ~ModelInstance() override;
+
+    const DeploymentRecord& record() const noexcept { return record_; }
+    const std::string& revision() const noexcept { return revision_; }
+
+    // Wakes the model when needed and hands the request to its worker. On an error the stream was
+    // not taken.
+    Result<void> submit(const std::shared_ptr<AnswerStream>& stream);
+    // Wakes the model and waits until its image is whole and its worker has accepted it.
+    Task<Result<AssignedFrame>> warm(std::shared_ptr<ModelInstance> self);
+    // Ends the worker. Only while idle.
+    void cool();
+    // Completes when no request is active. Requests may not be added meanwhile.
+    Task<> drained(std::shared_ptr<ModelInstance> self);
+
+    // Ends the worker whatever is running; requests in it fail. For retired instances and shutdown.
+    void end_for_good();
+    void set_context_max(uint32_t context_max) { record_.context_max = context_max; }
+
+    bool busy() const noexcept { return !streams_.empty(); }
+    // In use by requests or by somebody who warms it.
+    bool held() const noexcept { return busy() || holds_ > 0; }
+    bool has_worker() const noexcept { return link_ != nullptr; }
+    uint32_t active() const noexcept { return static_cast<uint32_t>(streams_.size()); }
+    // Since when nobody uses it; nothing while busy or never used.
+    std::optional<Nanoseconds> idle_since() const noexcept { return idle_since_; }
+    void describe(DeploymentInfo& info) const;
+
+    void on_frame(Frame frame) override;
+    void on_end(const Error& reason) override;
+    void send_frame(const Frame& frame) override;
+    void leave(AnswerStream& stream) override;
+    void accuse(const std::string& what) override;
+
+private:
+    Result<void> wake();
+    Result<std::shared_ptr<snapshot::ResidentImage>> acquire_image();
+    void on_restored(Result<snapshot::RestoreTimes> times, uint64_t generation);
+    void on_assigned(AssignedFrame frame);
+    void became_idle();
+    void fail_all(const Error& error);
+    void retry_or_fail(const Error& reason);
+    AnswerStream* find(uint64_t sequence);
+
+    const InstanceServices services_;
+    DeploymentRecord record_;
+    const std::string revision_;
+    const InstanceOptions options_;
+
+    std::shared_ptr<WorkerLink> link_;
+    std::unordered_map<uint64_t, std::shared_ptr<AnswerStream>> streams_;
+    uint64_t next_sequence_ = 1;
+    uint64_t generation_ = 0;  // Of wakes: callbacks of an earlier one are ignored.
+    bool restored_ = false;
+    std::optional<AssignedFrame> assigned_;
+    std::optional<Error> wake_error_;
+    std::optional<Nanoseconds> idle_since_;
+    uint32_t holds_ = 0;  // Callers of warm() that still need the worker.
+    asio::steady_timer cool_timer_;
+    Event changed_;
+};
+
+}  // namespace rekindle::daemon

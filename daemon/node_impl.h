@@ -1,0 +1,91 @@
+// The node: catalog, host tier, worker pool, model instances and ledger behind the Node interface.
+// Threading: the io thread; imports and reports run on the compute pool.
+#pragma once
+#include "base/async/gate.h"
+#include "base/async/offload.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "billing/ledger.h"
+#include "daemon/catalog.h"
+#include "daemon/config.h"
+#include "daemon/data_folder.h"
+#include "daemon/model_instance.h"
+#include "daemon/node.h"
+#include "daemon/worker_pool.h"
+#include "loader/chunk_store.h"
+#include "snapshot/tiers/host_tier.h"
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace rekindle::daemon {
+
+struct NodeServices {
+    asio::io_context& context;
+    const Clock& clock;
+    const DataFolder& folder;
+    billing::Ledger& ledger;
+    loader::ChunkStore& store;
+    snapshot::HostTier& tier;
+    std::string worker_executable;
+};
+
+class NodeImpl final : public Node {
+public:
+    NodeImpl(NodeServices services, Config config, Catalog catalog);
+    ~NodeImpl() override;
+
+    // Starts the spare workers.
+    Result<void> start();
+    // Refuses new requests; completes when the running ones have ended or at the deadline.
+    Task<> drain(std::chrono::milliseconds deadline);
+    // After drain: ends every worker and waits for all coroutines.
+    Task<> stop();
+
+    Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
+                                        OnProgress on_progress) override;
+    Task<Result<void>> undeploy(std::string name) override;
+    std::vector<DeploymentInfo> deployments() const override;
+    Result<DeploymentInfo> deployment(const std::string& name) const override;
+    Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) override;
+    Task<Result<std::vector<billing::UsageRow>>> usage(billing::UsageQuery query) override;
+    Task<Result<billing::UsageFinal>> find_request(billing::RequestId id) override;
+    Result<UniqueFd> new_upload_file() override { return services_.folder.unnamed_file(); }
+    const std::string& data_folder() const override { return services_.folder.path(); }
+    bool draining() const override { return draining_; }
+    bool ready() const override { return !draining_ && services_.ledger.healthy(); }
+
+private:
+    std::shared_ptr<ModelInstance> make_instance(const DeploymentRecord& record);
+    DeploymentInfo info_of(const ModelInstance& instance) const;
+    bool cool_longest_idle();
+    uint32_t live_workers() const;
+    Result<billing::RequestFacts> facts_of(const GenerateRequest& request,
+                                           const ModelInstance& instance) const;
+    Task<Result<DeploymentRecord>> import_source(DeploySpec spec, UniqueFd source,
+                                                 OnProgress on_progress);
+    Task<Result<DeploymentInfo>> deploy_locked(DeploySpec spec, UniqueFd source,
+                                               OnProgress on_progress);
+    Task<> retire(std::shared_ptr<ModelInstance> instance);
+    Task<Result<void>> forget_image(std::string digest);
+
+    const NodeServices services_;
+    const Config config_;
+    Catalog catalog_;
+    Gate gate_;
+    ComputePool compute_;
+    WorkerPool pool_;
+    MarkBatch marks_;
+    std::map<std::string, std::shared_ptr<ModelInstance>> instances_;
+    uint32_t active_requests_ = 0;
+    Event request_left_;
+    bool deploying_ = false;
+    Event deploy_ended_;
+    bool draining_ = false;
+    std::atomic<bool> cancel_imports_{false};
+};
+
+}  // namespace rekindle::daemon

@@ -1,0 +1,49 @@
+// The answers that an engine thread is producing: maps what the batcher sampled to frames.
+// Threading: the engine thread.
+#pragma once
+#include "base/clock.h"
+#include "daemon/answer_text.h"
+#include "daemon/frames.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "scheduler/batch/batcher.h"
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+namespace rekindle::daemon {
+
+class WorkerAnswers {
+public:
+    WorkerAnswers(const runtime::Tokenizer& tokenizer, const Clock& clock)
+        : tokenizer_(tokenizer), clock_(clock) {}
+
+    // A sequence was given to the batcher. `prompt` is kept only for echo.
+    void begin(const SubmitFrame& submit, const std::vector<runtime::TokenId>& prompt);
+    void drop(uint64_t id) { answers_.erase(id); }
+    bool has(uint64_t id) const { return answers_.contains(id); }
+
+    // One step's events become at most one frame per sequence. Ids that ended by a stop string are
+    // appended to `cancelled`: the batcher does not know about it yet.
+    std::vector<Frame> frames_of(const std::vector<scheduler::TokenEvent>& events,
+                                 std::vector<uint64_t>& cancelled);
+
+private:
+    struct Answer {
+        AnswerText text;
+        Nanoseconds begun{};
+        bool first = true;
+        bool want_logprobs = false;
+        uint8_t top_logprobs = 0;
+        std::string echo;
+    };
+
+    TokensFrame frame_of(Answer& answer, const scheduler::TokenEvent& event) const;
+    LogprobItem logprob_of(runtime::TokenId token, float logprob) const;
+
+    const runtime::Tokenizer& tokenizer_;
+    const Clock& clock_;
+    std::unordered_map<uint64_t, Answer> answers_;
+};
+
+}  // namespace rekindle::daemon

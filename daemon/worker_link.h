@@ -1,0 +1,88 @@
+// rekindled's end of one worker: the process, its socket, and who waits for which frame.
+// A frame that does not parse, or that breaks the protocol, kills the worker: all its requests fail
+// with kUnavailable, and none of them is billed.
+// Threading: the io thread. Lifetime: shared by the pool or model that uses it and by its own two
+// coroutines, which end when the socket does.
+#pragma once
+#include "base/async/asio.h"
+#include "base/async/event.h"
+#include "base/async/gate.h"
+#include "base/result.h"
+#include "daemon/frames.h"
+#include "daemon/worker_process.h"
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rekindle::daemon {
+
+class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
+public:
+    // Who listens to a worker. Called on the io thread; must not destroy the link from inside.
+    class Listener {
+    public:
+        virtual ~Listener() = default;
+        virtual void on_frame(Frame frame) = 0;
+        // Once; no frame follows. `reason` says how it ended.
+        virtual void on_end(const Error& reason) = 0;
+    };
+
+    // Starts a generic worker process.
+    static Result<std::shared_ptr<WorkerLink>> start(asio::io_context& context, Gate& gate,
+                                                     const std::string& executable);
+    WorkerLink(const WorkerLink&) = delete;
+    WorkerLink& operator=(const WorkerLink&) = delete;
+    ~WorkerLink();
+
+    // At most one listener at a time; nullptr drops events (only the end is remembered).
+    void listen(Listener* listener);
+    // Queues a frame; ignored after the end.
+    void send(const Frame& frame);
+    // Queues a frame whose first byte carries descriptors.
+    void send_with_descriptors(const Frame& frame, std::vector<UniqueFd> descriptors);
+    // Kills the process; on_end follows.
+    void kill();
+    // Keeps `resource` (an image that the worker maps) until the process is reaped.
+    void hold(std::shared_ptr<const void> resource) { held_ = std::move(resource); }
+
+    pid_t pid() const noexcept { return process_.pid(); }
+    // Hello arrived.
+    bool greeted() const noexcept { return greeted_; }
+    bool ended() const noexcept { return ended_; }
+    const std::string& kernels() const noexcept { return kernels_; }
+
+private:
+    struct Outgoing {
+        std::vector<std::byte> bytes;
+        std::vector<UniqueFd> descriptors;
+    };
+
+    WorkerLink(asio::io_context& context, WorkerProcess process,
+               asio::local::stream_protocol::socket socket);
+    Task<> read_frames(std::shared_ptr<WorkerLink> self);
+    Task<> write_frames(std::shared_ptr<WorkerLink> self);
+    Task<std::optional<Error>> read_one();
+    Task<bool> send_descriptors(const Outgoing* item, size_t* sent);
+    void dispatch(Frame frame);
+    void end(Error reason);
+
+    WorkerProcess process_;
+    asio::local::stream_protocol::socket socket_;
+    Event outgoing_added_;
+    std::deque<Outgoing> outgoing_;
+    Listener* listener_ = nullptr;
+    std::shared_ptr<const void> held_;
+    std::string kernels_;
+    bool greeted_ = false;
+    bool ended_ = false;
+};
+
+}  // namespace rekindle::daemon

@@ -1,0 +1,140 @@
+#include "daemon/worker_pool.h"
+
+#include "base/log.h"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace rekindle::daemon {
+namespace {
+
+constexpr std::chrono::milliseconds kRetryPauseMin{100};
+constexpr std::chrono::milliseconds kRetryPauseMax{10'000};
+
+}  // namespace
+
+class WorkerPool::Spare final : public WorkerLink::Listener {
+public:
+    Spare(WorkerPool& pool, std::shared_ptr<WorkerLink> link)
+        : pool_(pool), link_(std::move(link)) {
+        link_->listen(this);
+    }
+    ~Spare() override {
+        if (link_ != nullptr) {
+            link_->listen(nullptr);
+        }
+    }
+    Spare(const Spare&) = delete;
+    Spare& operator=(const Spare&) = delete;
+
+    void on_frame(Frame frame) override {
+        if (std::holds_alternative<HelloFrame>(frame)) {
+            pool_.retry_pause_ = kRetryPauseMin;
+        }
+    }
+    void on_end(const Error& reason) override {
+        log_warning("spare_worker_died", {{"pid", link_->pid()}, {"reason", reason.message}});
+        link_.reset();
+        pool_.spare_ended(this);
+    }
+
+    const WorkerLink& link() const noexcept { return *link_; }
+    std::shared_ptr<WorkerLink> release() {
+        link_->listen(nullptr);
+        return std::move(link_);
+    }
+
+private:
+    WorkerPool& pool_;
+    std::shared_ptr<WorkerLink> link_;
+};
+
+WorkerPool::WorkerPool(asio::io_context& context, Gate& gate, std::string executable,
+                       uint32_t spare)
+    : context_(context), gate_(gate), executable_(std::move(executable)), spare_count_(spare),
+      retry_(context), retry_pause_(kRetryPauseMin) {}
+
+WorkerPool::~WorkerPool() { REKINDLE_CHECK(spares_.empty(), "the pool is stopped first"); }
+
+Result<void> WorkerPool::add() {
+    auto link = WorkerLink::start(context_, gate_, executable_);
+    if (!link) {
+        return link.error();
+    }
+    spares_.push_back(std::make_unique<Spare>(*this, std::move(link).value()));
+    return {};
+}
+
+Result<void> WorkerPool::start() {
+    while (spares_.size() < spare_count_) {
+        const auto added = add();
+        if (!added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+Result<std::shared_ptr<WorkerLink>> WorkerPool::take() {
+    if (stopped_) {
+        return Error{ErrorCode::kUnavailable, "rekindled is stopping"};
+    }
+    if (spares_.empty()) {
+        const auto added = add();
+        if (!added) {
+            return added.error();
+        }
+    }
+    auto chosen = std::find_if(spares_.begin(), spares_.end(),
+                               [](const auto& spare) { return spare->link().greeted(); });
+    if (chosen == spares_.end()) {
+        chosen = spares_.begin();
+    }
+    auto link = (*chosen)->release();
+    spares_.erase(chosen);
+    asio::post(context_, [this] { refill(); });
+    return link;
+}
+
+void WorkerPool::refill() {
+    if (stopped_ || spares_.size() >= spare_count_) {
+        return;
+    }
+    const auto added = start();
+    if (!added) {
+        log_error("worker_start_failed", {{"reason", added.error().message}});
+        spare_ended(nullptr);
+    }
+}
+
+void WorkerPool::spare_ended(const Spare* spare) {
+    std::erase_if(spares_, [spare](const auto& held) { return held.get() == spare; });
+    if (stopped_) {
+        return;
+    }
+    retry_.expires_after(retry_pause_);
+    retry_pause_ = std::min(retry_pause_ * 2, kRetryPauseMax);
+    retry_.async_wait([this](const boost::system::error_code& ec) {
+        if (!ec) {
+            refill();
+        }
+    });
+}
+
+void WorkerPool::stop() {
+    stopped_ = true;
+    retry_.cancel();
+    for (auto& spare : std::exchange(spares_, {})) {
+        spare->release()->kill();
+    }
+}
+
+uint32_t WorkerPool::ready_count() const noexcept {
+    return static_cast<uint32_t>(
+        std::count_if(spares_.begin(), spares_.end(),
+                      [](const auto& spare) { return spare->link().greeted(); }));
+}
+
+}  // namespace rekindle::daemon

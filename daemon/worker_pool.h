@@ -1,0 +1,54 @@
+// Generic workers that are ready before they are needed. take() hands out one that is greeted if
+// there is one, else one that is still starting; the pool refills itself afterwards, off the critical
+// path. A worker is handed out once and never comes back.
+// Threading: the io thread. Lifetime: stop() before destruction.
+#pragma once
+#include "base/async/asio.h"
+#include "base/async/gate.h"
+#include "base/result.h"
+#include "daemon/worker_link.h"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rekindle::daemon {
+
+class WorkerPool {
+public:
+    WorkerPool(asio::io_context& context, Gate& gate, std::string executable, uint32_t spare);
+    WorkerPool(const WorkerPool&) = delete;
+    WorkerPool& operator=(const WorkerPool&) = delete;
+    ~WorkerPool();
+
+    // Starts the first spare workers; an error here means that workers can't be started at all.
+    Result<void> start();
+    Result<std::shared_ptr<WorkerLink>> take();
+    // Ends the spare workers and starts no more.
+    void stop();
+    // Spare workers that have greeted.
+    uint32_t ready_count() const noexcept;
+
+private:
+    // Watches a spare worker: one that dies before use is replaced, with growing pauses.
+    class Spare;
+
+    Result<void> add();
+    void refill();
+    void spare_ended(const Spare* spare);
+
+    asio::io_context& context_;
+    Gate& gate_;
+    const std::string executable_;
+    const uint32_t spare_count_;
+    std::vector<std::unique_ptr<Spare>> spares_;
+    asio::steady_timer retry_;
+    std::chrono::milliseconds retry_pause_;
+    bool stopped_ = false;
+};
+
+}  // namespace rekindle::daemon

@@ -1,0 +1,64 @@
+#include "daemon/config.h"
+
+#include "base/units.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+using namespace rekindle;          // NOLINT(google-build-using-namespace): test file.
+using namespace rekindle::daemon;  // NOLINT(google-build-using-namespace): test file.
+
+namespace {
+
+Result<ParsedConfig> parse(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "rekindled");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) {
+        argv.push_back(argument.data());
+    }
+    return parse_config(static_cast<int>(argv.size()), argv.data());
+}
+
+}  // namespace
+
+TEST_CASE("a data folder is all that must be given") {
+    const auto parsed = parse({"--data-dir", "/tmp/x"});
+    REQUIRE(parsed.ok());
+    CHECK(parsed->config.listen == "127.0.0.1:8080");
+    CHECK(parsed->config.threads >= 1);
+    CHECK(parsed->config.host_memory_bytes > 0);
+    CHECK(parsed->config.kv_memory_bytes % kPageBytes == 0);
+    CHECK_FALSE(parse({}).ok());
+}
+
+TEST_CASE("flags win over the file, and sizes and durations take units") {
+    const std::string path = std::tmpnam(nullptr);
+    std::ofstream(path) << "data_dir: /tmp/from-file\nidle: 10s\nhost_memory: 1GiB\n";
+    const auto parsed = parse({"--config", path, "--idle", "250ms"});
+    std::remove(path.c_str());
+    REQUIRE(parsed.ok());
+    CHECK(parsed->config.data_dir == "/tmp/from-file");
+    CHECK(parsed->config.idle == std::chrono::milliseconds(250));
+    CHECK(parsed->config.host_memory_bytes == kGiB);
+}
+
+TEST_CASE("a wrong value is named with its flag") {
+    const auto parsed = parse({"--data-dir", "/tmp/x", "--threads", "0"});
+    REQUIRE_FALSE(parsed.ok());
+    CHECK(parsed.error().message.find("--threads") != std::string::npos);
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--no-such-flag", "1"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--host-memory", "much"}).ok());
+}
+
+TEST_CASE("an unknown key in the file is an error that names it") {
+    const std::string path = std::tmpnam(nullptr);
+    std::ofstream(path) << "data_dri: /tmp/x\n";
+    const auto parsed = parse({"--config", path});
+    std::remove(path.c_str());
+    REQUIRE_FALSE(parsed.ok());
+    CHECK(parsed.error().message.find("data_dri") != std::string::npos);
+}

@@ -1,0 +1,102 @@
+#include "daemon/frames.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <limits>
+#include <vector>
+
+using namespace rekindle;          // NOLINT(google-build-using-namespace): test file.
+using namespace rekindle::daemon;  // NOLINT(google-build-using-namespace): test file.
+
+namespace {
+
+std::vector<Frame> one_of_each() {
+    LogprobItem item{.bytes = " the", .token = 260, .logprob = -0.5F};
+    item.top = {LogprobItem{.bytes = " a", .token = 253, .logprob = -1.25F}};
+    return {HelloFrame{1, "avx512_vnni"},
+            AssignFrame{.model = "m",
+                        .index_json = "{}",
+                        .extent_bytes = {4096, 8192},
+                        .kv_bytes = 1 << 20,
+                        .context_max = 2048,
+                        .threads = 2,
+                        .sequences_max = 8},
+            AssignedFrame{ErrorCode::kUnsupported, "no", 1, 2, true},
+            SubmitFrame{.id = 7,
+                        .kind = PromptKind::kTokens,
+                        .tokens = {1, 2, 3},
+                        .tokens_max = 5,
+                        .seed = std::numeric_limits<uint64_t>::max(),
+                        .want_logprobs = true,
+                        .top_logprobs = 20,
+                        .stop = {"\n", "END"}},
+            TokenizedFrame{.id = 7, .prompt_tokens = 3, .tokens_max = 5},
+            GoFrame{7, 64},
+            RefuseFrame{8},
+            LeaseFrame{7, 32},
+            CancelFrame{9},
+            TokensFrame{.id = 7,
+                        .sampled = 1,
+                        .finish = Finish::kStop,
+                        .text = "the",
+                        .logprobs = {item},
+                        .matched_stop = "END"},
+            FailedFrame{ErrorCode::kUnavailable, "chunk 3 failed"}};
+}
+
+Result<Frame> decode(std::span<const std::byte> bytes) {
+    const auto header = parse_frame_header(bytes.first(kFrameHeaderBytes));
+    if (!header) {
+        return header.error();
+    }
+    const auto payload = bytes.subspan(kFrameHeaderBytes);
+    return parse_frame(FrameHeader{header->type, static_cast<uint32_t>(payload.size())}, payload);
+}
+
+}  // namespace
+
+TEST_CASE("every frame survives the wire unchanged") {
+    for (const Frame& frame : one_of_each()) {
+        const auto bytes = encode_frame(frame);
+        const auto decoded = decode(bytes);
+        REQUIRE(decoded.ok());
+        CHECK(decoded->index() == frame.index());
+        CHECK(encode_frame(*decoded) == bytes);
+    }
+}
+
+TEST_CASE("a frame cut anywhere, or with a byte too many, is refused") {
+    for (const Frame& frame : one_of_each()) {
+        auto bytes = encode_frame(frame);
+        for (size_t cut = kFrameHeaderBytes; cut < bytes.size(); ++cut) {
+            CHECK_FALSE(decode(std::span(bytes).first(cut)).ok());
+        }
+        bytes.push_back(std::byte{0});
+        CHECK_FALSE(decode(bytes).ok());
+    }
+}
+
+TEST_CASE("a frame header with an unknown type or an oversized payload is refused") {
+    std::vector<std::byte> header(kFrameHeaderBytes);
+    const uint32_t unknown = 99;
+    std::memcpy(header.data(), &unknown, sizeof(unknown));
+    CHECK(parse_frame_header(header).error().code == ErrorCode::kCorrupt);
+
+    const uint32_t tokens_type = 9;
+    const uint32_t at_limit = kFrameBytesMax;
+    const uint32_t beyond = kFrameBytesMax + 1;
+    std::memcpy(header.data(), &tokens_type, sizeof(tokens_type));
+    std::memcpy(header.data() + 4, &at_limit, sizeof(at_limit));
+    CHECK(parse_frame_header(header).ok());
+    std::memcpy(header.data() + 4, &beyond, sizeof(beyond));
+    CHECK_FALSE(parse_frame_header(header).ok());
+}
+
+TEST_CASE("an enumerator outside its range is refused, not cast") {
+    auto bytes = encode_frame(Frame(TokensFrame{.id = 1, .sampled = 1, .finish = Finish::kLength}));
+    const size_t finish_at = kFrameHeaderBytes + sizeof(uint64_t) + sizeof(uint32_t);
+    REQUIRE(bytes[finish_at] == std::byte{2});
+    bytes[finish_at] = std::byte{3};
+    CHECK(decode(bytes).error().code == ErrorCode::kCorrupt);
+}
