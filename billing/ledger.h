@@ -20,6 +20,7 @@ struct ProgressMark {
     uint32_t delivered_tokens = 0;
 };
 
+// Finished requests of [since, until).
 struct UsageQuery {
     int64_t since_unix_ms = 0;
     int64_t until_unix_ms = INT64_MAX;
@@ -30,12 +31,12 @@ struct UsageQuery {
 struct UsageRow {
     std::vector<std::string> group;  // One value for each of `by`.
     uint64_t requests = 0;
-    uint64_t prompt_tokens = 0;      // Billed, cached ones included.
+    uint64_t prompt_tokens = 0;  // Billed, cached ones included.
     uint64_t cached_tokens = 0;
     uint64_t completion_tokens = 0;  // Billed.
     uint64_t forgiven_tokens = 0;
     PicoAmount cost = 0;
-    std::string currency;            // Rows of different currencies are never added up.
+    std::string currency;  // Rows of different currencies are never added up.
 };
 
 struct LedgerReport {
@@ -47,20 +48,29 @@ struct LedgerReport {
 
 class Ledger {
 public:
-    // Opens or creates; closes requests that a crash left open. kConflict when another process holds
-    // it, kCorrupt when the chain is broken (nothing is changed then).
+    // Opens or creates; closes requests that a crash left open. kConflict when another process
+    // holds it, kCorrupt when the chain is broken (nothing is changed then).
     static Result<std::unique_ptr<Ledger>> open(const std::string& folder, const Clock& clock);
     // Writes everything queued, then closes.
     virtual ~Ledger() = default;
 
-    // Called on the ledger thread after the write (begin: unsynced; finish: after the sync).
+    // Called on the ledger thread after the write (begin: unsynced; finish: after the sync); at
+    // once on the caller's when the queue is full (kOverloaded).
     using Done = std::function<void(Result<void>)>;
 
     // The request exists from here on: input is debited. kConflict for an id that is known.
     virtual void begin(RequestFacts facts, Done done) = 0;
-    // Not acknowledged; written in one batch, unsynced. Unknown ids are ignored.
+    // Not acknowledged; written in one batch, unsynced. Unknown ids are ignored. Never waits: marks
+    // that are still queued are merged with later ones of the same request.
     virtual void mark(std::vector<ProgressMark> marks) = 0;
-    // Durable when `done` is called with success. A second final of one id is kConflict.
+
+    // Marks that are not written yet. Who sends a step only while this is 0 is never more than one
+    // step ahead of what a crash would bill.
+    virtual uint64_t marks_pending() const noexcept { return 0; }
+
+    // Durable when `done` is called with success. A second final of one id is kConflict, an id that
+    // was never begun kNotFound; kInvalidArgument when the facts are not those it began with, or
+    // the amounts not those of settle().
     virtual void finish(UsageFinal final_record, Done done) = 0;
     // False after a failed write or sync: admission must refuse (503) rather than serve unbilled.
     virtual bool healthy() const noexcept = 0;
@@ -70,5 +80,9 @@ public:
     virtual Result<UsageFinal> find(const RequestId& id) const = 0;
     virtual Result<LedgerReport> verify() const = 0;
 };
+
+// What verify() says of a ledger that no process has open; also of one that open() refuses as
+// broken. Changes nothing. kNotFound without a ledger, kConflict while it is open.
+Result<LedgerReport> audit_ledger(const std::string& folder);
 
 }  // namespace rekindle::billing

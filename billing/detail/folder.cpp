@@ -1,0 +1,83 @@
+#include "billing/detail/folder.h"
+
+#include "billing/detail/audit.h"
+#include "billing/detail/high_water.h"
+#include "billing/detail/store.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/file.h>
+#include <system_error>
+
+namespace rekindle::billing {
+
+std::string store_path(const std::string& folder) {
+    return folder + "/records";
+}
+
+std::string high_water_path(const std::string& folder) {
+    return folder + "/high_water";
+}
+
+Result<UniqueFd> lock_folder(const std::string& folder) {
+    std::error_code ec;
+    std::filesystem::create_directories(store_path(folder), ec);
+    if (ec) {
+        return errno_error(fmt::format("ledger folder {}", folder), ec.value());
+    }
+    const std::string path = folder + "/lock";
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!fd.valid()) {
+        return errno_error(fmt::format("ledger folder {}: not writable", folder), errno);
+    }
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) {
+            return Error{ErrorCode::kConflict,
+                         fmt::format("ledger folder {}: another process has it open", folder)};
+        }
+        return errno_error(fmt::format("lock {}", path), errno);
+    }
+    return fd;
+}
+
+Result<void> check_before_writing(const std::string& folder, uint64_t records, rocksdb::Env* env) {
+    std::error_code ec;
+    const bool has_store = std::filesystem::exists(store_path(folder) + "/CURRENT", ec);
+    const bool has_mark = std::filesystem::exists(high_water_path(folder), ec);
+    if (!has_store && !has_mark) {
+        return HighWater::create(high_water_path(folder));
+    }
+    if (!has_mark) {
+        return Error{ErrorCode::kCorrupt,
+                     fmt::format("ledger folder {}: its high-water mark is gone", folder)};
+    }
+    const auto point = HighWater::read(high_water_path(folder));
+    if (!point) {
+        return point.error();
+    }
+    if (!has_store) {
+        return point->sequence == 0
+                   ? Result<void>()  // Died between the mark and the first open of the store.
+                   : Error{ErrorCode::kCorrupt,
+                           fmt::format("ledger folder {}: its {} records are gone", folder,
+                                       point->sequence)};
+    }
+    const auto store = Store::open(store_path(folder), StoreMode::kReadOnly, env);
+    if (!store) {
+        return store.error();
+    }
+    const auto report = audit(store->view(), *point, records);
+    if (!report) {
+        return report.error();
+    }
+    if (!report->faults.empty()) {
+        return Error{ErrorCode::kCorrupt,
+                     fmt::format("ledger folder {}: {}", folder, report->faults.front())};
+    }
+    return {};
+}
+
+}  // namespace rekindle::billing

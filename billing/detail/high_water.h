@@ -1,0 +1,45 @@
+// The high-water mark: sequence and digest of a record that is surely on disk, in a file of its
+// own. RocksDB's recovery stops at the first damaged log entry and silently drops what follows; a
+// chain that ends before this mark has lost acknowledged records. Two slots are written in turn, so
+// that a torn write leaves the older one. Threading: one thread. Written after the ledger's sync,
+// so it never runs ahead of it.
+#pragma once
+#include "base/hash.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+#include <cstdint>
+#include <string>
+
+namespace rekindle::billing {
+
+struct ChainPoint {
+    uint64_t sequence = 0;  // 0: before the first record.
+    Sha256Digest digest{};  // SHA-256 of that record's bytes.
+    bool operator==(const ChainPoint&) const = default;
+};
+
+class HighWater {
+public:
+    // Creates the file with the point 0, durably; kAlreadyExists when it exists.
+    static Result<void> create(const std::string& path);
+    // kNotFound without the file, kCorrupt when no slot is whole.
+    static Result<HighWater> open(const std::string& path);
+    // The same without the right to write.
+    static Result<ChainPoint> read(const std::string& path);
+
+    const ChainPoint& point() const noexcept { return point_; }
+
+    // To the page cache: survives the process, not the machine.
+    Result<void> write(const ChainPoint& point);
+    Result<void> sync();
+
+private:
+    HighWater(UniqueFd fd, ChainPoint point, uint32_t next_slot);
+
+    UniqueFd fd_;
+    ChainPoint point_;
+    uint32_t next_slot_;
+};
+
+}  // namespace rekindle::billing

@@ -1,0 +1,45 @@
+// What the ledger's tests share: a folder of their own, requests, and calls that wait for `done`.
+#pragma once
+#include "base/clock.h"
+#include "billing/detail/ledger_thread.h"
+#include "billing/ledger.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace rekindle::billing {
+
+// A folder that is removed at the end.
+class TempFolder {
+public:
+    TempFolder();
+    TempFolder(const TempFolder&) = delete;
+    TempFolder& operator=(const TempFolder&) = delete;
+    ~TempFolder();
+
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+RequestId id_of(uint64_t number);
+// A request for 100 prompt tokens, 20 of them cached; prices 1000, 100 and 3000 pico a token.
+RequestFacts facts_of(uint64_t number);
+// facts_of(number), settled one hour after the ManualClock's start.
+UsageFinal final_of(uint64_t number, Outcome outcome, uint32_t completion, uint32_t delivered);
+
+std::unique_ptr<Ledger> open_or_fail(const std::string& folder, const Clock& clock);
+// Waits for the ledger thread.
+Result<void> begin(Ledger& ledger, const RequestFacts& facts);
+Result<void> finish(Ledger& ledger, const UsageFinal& usage);
+// Marks, and waits until they are written.
+void mark(Ledger& ledger, uint64_t number, uint32_t delivered);
+
+}  // namespace rekindle::billing
