@@ -3,8 +3,6 @@
 #include "base/log.h"
 
 #include <boost/asio/post.hpp>
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -14,10 +12,8 @@ namespace {
 
 using std::chrono::duration_cast;
 
-// A lease is extended when less than half a block is left, so that a round trip to rekindled never
-// stalls the batch; and not while a slow reader has this many tokens still to take (back-pressure).
-constexpr uint32_t kLeaseBlock = 32;
-constexpr uint32_t kUndeliveredMax = 256;
+// How often a stream looks again whether its last mark is written; a write takes some 20 us.
+constexpr std::chrono::microseconds kMarkPoll{100};
 
 int64_t unix_ms(const Clock& clock) {
     return duration_cast<std::chrono::milliseconds>(clock.wall()).count();
@@ -93,7 +89,7 @@ void AnswerStream::on_tokenized(TokenizedFrame frame) {
         end(&error);
         return;
     }
-    tokens_max_ = frame.tokens_max;
+    lease_.emplace(frame.tokens_max, request_.streamed, scheduler::LeaseLimits{});
     facts_.prompt_tokens = frame.prompt_tokens;
     facts_.cached_tokens = frame.cached_tokens;
     if (begun_) {  // A second try: the input is debited already.
@@ -132,23 +128,22 @@ void AnswerStream::go() {
         return;
     }
     running_ = true;
-    granted_ = std::min(tokens_max_, 2 * kLeaseBlock);
-    upstream_->send_frame(Frame(GoFrame{sequence_, granted_}));
+    upstream_->send_frame(Frame(GoFrame{sequence_, lease_->grant()}));
 }
 
 void AnswerStream::on_tokens(TokensFrame frame) {
     if (ended_) {
         return;
     }
-    if (!running_ || frame.sampled > granted_ - sampled_) {
-        const std::string what = fmt::format("sampled beyond its lease of {} tokens", granted_);
-        upstream_->accuse(what);
+    const auto counted = running_ ? lease_->sampled(frame.sampled)
+                                  : Result<void>(Error{ErrorCode::kCorrupt, "answered before Go"});
+    if (!counted) {
+        upstream_->accuse(counted.error().message);
         return;
     }
     if (first_token_at_.count() == 0) {
         first_token_at_ = services_.clock.monotonic();
     }
-    sampled_ += frame.sampled;
     const bool last = frame.finish != Finish::kNone;
     push(GenerateStream::Event(Delta{std::move(frame)}));
     if (last) {
@@ -160,16 +155,13 @@ void AnswerStream::on_tokens(TokensFrame frame) {
 }
 
 void AnswerStream::extend_lease() {
-    if (upstream_ == nullptr || ended_ || granted_ >= tokens_max_) {
+    if (upstream_ == nullptr || ended_) {
         return;
     }
-    const bool slow_reader = request_.streamed && sampled_ - delivered_ > kUndeliveredMax;
-    if (granted_ - sampled_ > kLeaseBlock / 2 || slow_reader) {
-        return;
+    const uint32_t more = lease_->grant();
+    if (more > 0) {
+        upstream_->send_frame(Frame(LeaseFrame{sequence_, more}));
     }
-    const uint32_t more = std::min(kLeaseBlock, tokens_max_ - granted_);
-    granted_ += more;
-    upstream_->send_frame(Frame(LeaseFrame{sequence_, more}));
 }
 
 void AnswerStream::on_failed(const Error& error) {
@@ -207,25 +199,38 @@ Task<Result<GenerateStream::Event>> AnswerStream::next() {
         }
         co_await arrived_.wait();
     }
+    if (request_.streamed) {
+        co_await wait_for_marks();
+    }
     Result<GenerateStream::Event> event = std::move(events_.front());
     events_.pop_front();
     co_return event;
 }
 
+Task<> AnswerStream::wait_for_marks() {
+    while (services_.marks.pending()) {
+        asio::steady_timer timer(services_.context);
+        timer.expires_after(kMarkPoll);
+        auto out = co_await timer.async_wait(kAsTuple);
+        static_cast<void>(out);  // Nobody cancels it.
+    }
+}
+
 void AnswerStream::delivered(uint32_t tokens) {
-    delivered_ += tokens;
-    REKINDLE_CHECK(delivered_ <= sampled_, "only sampled tokens are delivered");
+    REKINDLE_CHECK(lease_ && lease_->delivered() + tokens <= lease_->sampled(),
+                   "only sampled tokens are delivered");
+    lease_->delivered(tokens);
     if (settled_) {
         return;
     }
-    services_.marks.add(billing::ProgressMark{facts_.id, delivered_});
+    services_.marks.add(billing::ProgressMark{facts_.id, lease_->delivered()});
     extend_lease();
 }
 
 billing::UsageFinal AnswerStream::settle_as(billing::Outcome outcome) {
     settled_ = true;
     billing::UsageFinal final_record =
-        billing::settle(facts_, outcome, sampled_, delivered_, running_);
+        billing::settle(facts_, outcome, sampled(), lease_ ? lease_->delivered() : 0, running_);
     final_record.finished_unix_ms = unix_ms(services_.clock);
     final_record.restore_ms = static_cast<uint32_t>(
         duration_cast<std::chrono::milliseconds>(times().restore).count());
@@ -235,7 +240,8 @@ billing::UsageFinal AnswerStream::settle_as(billing::Outcome outcome) {
 Task<Result<billing::UsageFinal>> AnswerStream::finish() {
     REKINDLE_CHECK(begun_ && !settled_, "finish comes once, after the prompt was debited");
     auto self = shared_from_this();
-    delivered_ = sampled_;  // The last event carries what was not sent before.
+    // The last event carries what was not sent before.
+    lease_->delivered(lease_->sampled() - lease_->delivered());
     const billing::UsageFinal final_record = settle_as(billing::Outcome::kCompleted);
     std::optional<Result<void>> written;
     Event done(services_.context);
@@ -277,6 +283,7 @@ void AnswerStream::abandon() {
             }
         });
     }
+    pass_.reset();
     if (left_) {
         std::exchange(left_, nullptr)();
     }

@@ -8,11 +8,14 @@
 #include "base/clock.h"
 #include "billing/ledger.h"
 #include "daemon/node.h"
+#include "scheduler/admit/admission_gate.h"
+#include "scheduler/admit/token_lease.h"
 
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace rekindle::daemon {
@@ -36,6 +39,9 @@ public:
     MarkBatch(asio::io_context& context, billing::Ledger& ledger)
         : context_(context), ledger_(ledger) {}
     void add(billing::ProgressMark mark);
+    // Marks that a crash would lose. A stream that sends its next step only while there are none is
+    // never more than one step ahead of what would be billed.
+    bool pending() const noexcept { return !marks_.empty() || ledger_.marks_pending() > 0; }
 
 private:
     asio::io_context& context_;
@@ -66,7 +72,7 @@ public:
     // The request ends with `error`; the upstream is left without leave().
     void on_failed(const Error& error);
     // True when nothing was sampled yet: the client can't notice a second try.
-    bool retryable() const noexcept { return sampled_ == 0 && tries_ < kTriesMax && !ended_; }
+    bool retryable() const noexcept { return sampled() == 0 && tries_ < kTriesMax && !ended_; }
     uint64_t sequence() const noexcept { return sequence_; }
 
     // --- the front's side ---
@@ -79,6 +85,8 @@ public:
     void abandon();
     // Called once the request has left the node, whatever way it ended.
     void on_left(std::function<void()> callback) { left_ = std::move(callback); }
+    // Its place behind gate 1, given back when the front lets go.
+    void hold(scheduler::AdmissionGate::Pass pass) { pass_.emplace(std::move(pass)); }
 
 private:
     static constexpr uint32_t kTriesMax = 2;  // A request that kills two workers is not tried again.
@@ -87,6 +95,8 @@ private:
     void begin_in_ledger();
     void go();
     void extend_lease();
+    uint32_t sampled() const noexcept { return lease_ ? lease_->sampled() : 0; }
+    Task<> wait_for_marks();
     void leave_upstream();
     billing::UsageFinal settle_as(billing::Outcome outcome);
     void end(const Error* error);
@@ -96,15 +106,13 @@ private:
     billing::RequestFacts facts_;
     AnswerUpstream* upstream_ = nullptr;
     std::function<void()> left_;
+    std::optional<scheduler::AdmissionGate::Pass> pass_;
     Event arrived_;
     std::deque<Result<GenerateStream::Event>> events_;
 
     uint64_t sequence_ = 0;
     uint32_t tries_ = 0;
-    uint32_t tokens_max_ = 0;
-    uint32_t granted_ = 0;
-    uint32_t sampled_ = 0;
-    uint32_t delivered_ = 0;
+    std::optional<scheduler::TokenLease> lease_;  // Since the prompt's size is known.
     bool cold_ = false;
     bool begun_ = false;     // The ledger knows the request.
     bool running_ = false;   // Go was sent.

@@ -13,7 +13,7 @@ namespace rekindle::daemon {
 ModelInstance::ModelInstance(InstanceServices services, DeploymentRecord record,
                              InstanceOptions options)
     : services_(std::move(services)), record_(std::move(record)), revision_(record_.revision()),
-      options_(options), cool_timer_(services_.context), changed_(services_.context) {}
+      options_(options), changed_(services_.context) {}
 
 ModelInstance::~ModelInstance() {
     REKINDLE_CHECK(streams_.empty(), "an instance outlives its requests");
@@ -91,7 +91,6 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
         }
     }
     idle_since_.reset();
-    cool_timer_.cancel();
     const uint64_t sequence = next_sequence_++;
     streams_.emplace(sequence, stream);
     stream->submit(*this, sequence, cold || !restored_);
@@ -106,7 +105,6 @@ Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> s
         }
     }
     ++holds_;
-    cool_timer_.cancel();
     while (!wake_error_ && !(assigned_ && restored_)) {
         co_await changed_.wait();
     }
@@ -257,18 +255,22 @@ void ModelInstance::accuse(const std::string& what) {
 
 void ModelInstance::became_idle() {
     idle_since_ = services_.clock.monotonic();
-    cool_timer_.expires_after(options_.keep_alive);
-    cool_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
-        const auto self = weak.lock();
-        if (!ec && self != nullptr && !self->busy() && self->holds_ == 0) {
-            self->cool();
-        }
-    });
+    services_.became_idle();
+}
+
+scheduler::WorkerUse ModelInstance::use() const {
+    scheduler::WorkerUse use;
+    use.deployment = record_.name;
+    use.requests = active() + holds_;
+    use.idle_since = idle_since_.value_or(services_.clock.monotonic());
+    if (record_.idle_ms) {
+        use.idle_max = std::chrono::milliseconds(*record_.idle_ms);
+    }
+    return use;
 }
 
 void ModelInstance::cool() {
     REKINDLE_CHECK(!busy(), "only an idle model is cooled");
-    cool_timer_.cancel();
     if (link_ == nullptr) {
         return;
     }

@@ -9,9 +9,8 @@
 #include "daemon/catalog.h"
 #include "daemon/worker_link.h"
 #include "daemon/worker_pool.h"
+#include "scheduler/scale/keep_alive.h"
 #include "snapshot/tiers/host_tier.h"
-
-#include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -30,10 +29,11 @@ struct InstanceServices {
     snapshot::HostTier& tier;
     // Frees memory by cooling the instance that was idle longest; false when none is idle.
     std::function<bool()> make_room;
+    // The instance is idle from now on: its keep-alive time runs.
+    std::function<void()> became_idle;
 };
 
 struct InstanceOptions {
-    std::chrono::milliseconds keep_alive{};
     uint64_t kv_bytes = 0;
     uint32_t threads = 1;
     uint32_t sequences_max = 64;
@@ -71,6 +71,8 @@ public:
     // Since when nobody uses it; nothing while busy or never used.
     std::optional<Nanoseconds> idle_since() const noexcept { return idle_since_; }
     void describe(DeploymentInfo& info) const;
+    // For the keep-alive policy.
+    scheduler::WorkerUse use() const;
 
     void on_frame(Frame frame) override;
     void on_end(const Error& reason) override;
@@ -102,7 +104,6 @@ private:
     std::optional<Error> wake_error_;
     std::optional<Nanoseconds> idle_since_;
     uint32_t holds_ = 0;  // Callers of warm() that still need the worker.
-    asio::steady_timer cool_timer_;
     Event changed_;
 };
 

@@ -5,7 +5,7 @@ rekindle_library(
     SOURCES answer_stream.cpp catalog.cpp config.cpp data_folder.cpp model_instance.cpp
             node_deploy.cpp node_impl.cpp worker_link.cpp worker_pool.cpp worker_process.cpp
     DEPS rekindle::wire rekindle::async rekindle::billing rekindle::snapshot_tiers
-         rekindle::loader
+         rekindle::loader rekindle::scheduler_admit rekindle::scheduler_scale
     PRIVATE_DEPS rekindle::importer yaml-cpp CLI11::CLI11)
 endif()
 

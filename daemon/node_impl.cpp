@@ -4,15 +4,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace rekindle::daemon {
 namespace {
 
 // Requests in the node at once, over all models and for one: beyond, clients are told to come back.
-constexpr uint32_t kRequestsMax = 4096;
-constexpr uint32_t kRequestsPerModelMax = 1024;
+constexpr scheduler::AdmissionLimits kAdmissionLimits{.model_requests_max = 1024,
+                                                      .node_requests_max = 4096};
 constexpr uint32_t kSequencesMax = 64;  // Of one worker's batch; further ones wait inside it.
 constexpr size_t kComputeThreads = 2;   // Imports and reports.
 
@@ -21,9 +20,14 @@ constexpr size_t kComputeThreads = 2;   // Imports and reports.
 NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
     : services_(std::move(services)), config_(std::move(config)), catalog_(std::move(catalog)),
       gate_(services_.context), compute_(kComputeThreads),
-      pool_(services_.context, gate_, services_.worker_executable, config_.spare_workers),
-      marks_(services_.context, services_.ledger), request_left_(services_.context),
-      deploy_ended_(services_.context) {
+      pool_(services_.context, gate_, services_.clock,
+            {services_.worker_executable, config_.spare_workers}),
+      marks_(services_.context, services_.ledger),
+      scale_limits_{.idle_default = config_.idle,
+                    .spares_min = config_.spare_workers,
+                    .workers_max = config_.workers_max},
+      admission_(kAdmissionLimits, services_.clock), cooling_(services_.context),
+      request_left_(services_.context), deploy_ended_(services_.context) {
     for (const DeploymentRecord& record : catalog_.records()) {
         instances_.emplace(record.name, make_instance(record));
     }
@@ -38,9 +42,9 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .clock = services_.clock,
                               .pool = pool_,
                               .tier = services_.tier,
-                              .make_room = [this] { return cool_longest_idle(); }};
+                              .make_room = [this] { return cool_longest_idle(); },
+                              .became_idle = [this] { schedule_cooling(); }};
     InstanceOptions options{
-        .keep_alive = record.idle_ms ? std::chrono::milliseconds(*record.idle_ms) : config_.idle,
         .kv_bytes = config_.kv_memory_bytes,
         .threads = config_.threads,
         .sequences_max = kSequencesMax};
@@ -79,28 +83,48 @@ Result<DeploymentInfo> NodeImpl::deployment(const std::string& name) const {
     return info_of(*found->second);
 }
 
-uint32_t NodeImpl::live_workers() const {
-    return static_cast<uint32_t>(std::count_if(
-        instances_.begin(), instances_.end(),
-        [](const auto& entry) { return entry.second->has_worker(); }));
+std::vector<scheduler::WorkerUse> NodeImpl::worker_uses() const {
+    std::vector<scheduler::WorkerUse> uses;
+    for (const auto& [name, instance] : instances_) {
+        if (instance->has_worker()) {
+            uses.push_back(instance->use());
+        }
+    }
+    return uses;
 }
 
 bool NodeImpl::cool_longest_idle() {
-    std::shared_ptr<ModelInstance> oldest;
-    for (const auto& [name, instance] : instances_) {
-        const auto since = instance->idle_since();
-        if (!instance->has_worker() || instance->held() || !since) {
-            continue;
-        }
-        if (oldest == nullptr || *since < *oldest->idle_since()) {
-            oldest = instance;
-        }
-    }
-    if (oldest == nullptr) {
+    const auto chosen = scheduler::worker_to_evict(worker_uses());
+    if (!chosen) {
         return false;
     }
-    oldest->cool();
+    instances_.at(*chosen)->cool();
     return true;
+}
+
+// One timer for the whole node, set for the next model whose keep-alive ends: while all are at zero
+// or busy nothing wakes up.
+void NodeImpl::schedule_cooling() {
+    const auto pause = scheduler::until_next_cooling(worker_uses(), services_.clock.monotonic(),
+                                                     scale_limits_);
+    if (!pause) {
+        cooling_.cancel();
+        return;
+    }
+    cooling_.expires_after(*pause);
+    cooling_.async_wait([this](const boost::system::error_code& ec) {
+        if (!ec) {
+            cool_idle_models();
+        }
+    });
+}
+
+void NodeImpl::cool_idle_models() {
+    for (const std::string& name : scheduler::workers_to_cool(
+             worker_uses(), services_.clock.monotonic(), scale_limits_)) {
+        instances_.at(name)->cool();
+    }
+    schedule_cooling();
 }
 
 Result<billing::RequestFacts> NodeImpl::facts_of(const GenerateRequest& request,
@@ -137,21 +161,21 @@ Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest
     }
     const std::shared_ptr<ModelInstance> instance = found->second;
     // Gate 1: before anything is woken.
-    if (draining_) {
-        co_return Error{ErrorCode::kUnavailable, "this node is shutting down"};
-    }
     if (!services_.ledger.healthy()) {
         co_return Error{ErrorCode::kUnavailable,
                         "the ledger can't be written, and nothing is served unbilled: see the "
                         "node's log"};
     }
-    if (active_requests_ >= kRequestsMax || instance->active() >= kRequestsPerModelMax) {
-        co_return Error{ErrorCode::kOverloaded,
-                        fmt::format("{} requests are waiting already: try again later",
-                                    std::max(active_requests_, instance->active()))};
+    auto pass = admission_.enter(scheduler::Arrival{
+        .model = request.model,
+        .prompt_bytes = request.prompt_bytes,
+        .prompt_tokens = request.submit.tokens.size(),
+        .context_max = instance->record().context_max});
+    if (!pass) {
+        co_return pass.error();
     }
-    if (!instance->has_worker() && live_workers() >= config_.workers_max &&
-        !cool_longest_idle()) {
+    const auto assigned = static_cast<uint32_t>(worker_uses().size());
+    if (!instance->has_worker() && assigned >= config_.workers_max && !cool_longest_idle()) {
         co_return Error{ErrorCode::kOverloaded,
                         fmt::format("all {} workers are busy with other models: try again later",
                                     config_.workers_max)};
@@ -167,11 +191,8 @@ Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest
     if (!taken) {
         co_return taken.error();
     }
-    ++active_requests_;
-    stream->on_left([this] {
-        --active_requests_;
-        request_left_.notify();
-    });
+    stream->hold(std::move(pass).value());
+    stream->on_left([this] { request_left_.notify(); });
     co_return make_answer_handle(std::move(stream));
 }
 
@@ -193,6 +214,7 @@ Task<Result<billing::UsageFinal>> NodeImpl::find_request(billing::RequestId id) 
 
 Task<> NodeImpl::drain(std::chrono::milliseconds deadline) {
     draining_ = true;
+    admission_.drain();
     cancel_imports_ = true;
     asio::steady_timer timer(services_.context);
     timer.expires_after(deadline);
@@ -203,11 +225,11 @@ Task<> NodeImpl::drain(std::chrono::milliseconds deadline) {
             request_left_.notify();
         }
     });
-    while (active_requests_ > 0 && !late) {
+    while (admission_.inside() > 0 && !late) {
         co_await request_left_.wait();
     }
-    if (active_requests_ > 0) {
-        log_warning("drain_incomplete", {{"requests", active_requests_}});
+    if (admission_.inside() > 0) {
+        log_warning("drain_incomplete", {{"requests", admission_.inside()}});
     }
 }
 
@@ -217,6 +239,7 @@ Task<> NodeImpl::stop() {
     while (deploying_) {
         co_await deploy_ended_.wait();
     }
+    cooling_.cancel();
     pool_.stop();
     for (const auto& [name, instance] : instances_) {
         instance->end_for_good();

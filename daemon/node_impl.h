@@ -13,6 +13,8 @@
 #include "daemon/node.h"
 #include "daemon/worker_pool.h"
 #include "loader/chunk_store.h"
+#include "scheduler/admit/admission_gate.h"
+#include "scheduler/scale/keep_alive.h"
 #include "snapshot/tiers/host_tier.h"
 
 #include <atomic>
@@ -61,8 +63,10 @@ public:
 private:
     std::shared_ptr<ModelInstance> make_instance(const DeploymentRecord& record);
     DeploymentInfo info_of(const ModelInstance& instance) const;
+    std::vector<scheduler::WorkerUse> worker_uses() const;
     bool cool_longest_idle();
-    uint32_t live_workers() const;
+    void schedule_cooling();
+    void cool_idle_models();
     Result<billing::RequestFacts> facts_of(const GenerateRequest& request,
                                            const ModelInstance& instance) const;
     Task<Result<DeploymentRecord>> import_source(DeploySpec spec, UniqueFd source,
@@ -80,7 +84,9 @@ private:
     WorkerPool pool_;
     MarkBatch marks_;
     std::map<std::string, std::shared_ptr<ModelInstance>> instances_;
-    uint32_t active_requests_ = 0;
+    const scheduler::ScaleLimits scale_limits_;
+    scheduler::AdmissionGate admission_;
+    asio::steady_timer cooling_;
     Event request_left_;
     bool deploying_ = false;
     Event deploy_ended_;

@@ -8,12 +8,6 @@
 #include <utility>
 
 namespace rekindle::daemon {
-namespace {
-
-constexpr std::chrono::milliseconds kRetryPauseMin{100};
-constexpr std::chrono::milliseconds kRetryPauseMax{10'000};
-
-}  // namespace
 
 class WorkerPool::Spare final : public WorkerLink::Listener {
 public:
@@ -31,7 +25,7 @@ public:
 
     void on_frame(Frame frame) override {
         if (std::holds_alternative<HelloFrame>(frame)) {
-            pool_.retry_pause_ = kRetryPauseMin;
+            pool_.backoff_.succeeded();
         }
     }
     void on_end(const Error& reason) override {
@@ -51,15 +45,14 @@ private:
     std::shared_ptr<WorkerLink> link_;
 };
 
-WorkerPool::WorkerPool(asio::io_context& context, Gate& gate, std::string executable,
-                       uint32_t spare)
-    : context_(context), gate_(gate), executable_(std::move(executable)), spare_count_(spare),
-      retry_(context), retry_pause_(kRetryPauseMin) {}
+WorkerPool::WorkerPool(asio::io_context& context, Gate& gate, const Clock& clock, Options options)
+    : context_(context), gate_(gate), options_(std::move(options)), retry_(context), clock_(clock),
+      backoff_(scheduler::BackoffLimits{}) {}
 
 WorkerPool::~WorkerPool() { REKINDLE_CHECK(spares_.empty(), "the pool is stopped first"); }
 
 Result<void> WorkerPool::add() {
-    auto link = WorkerLink::start(context_, gate_, executable_);
+    auto link = WorkerLink::start(context_, gate_, options_.executable);
     if (!link) {
         return link.error();
     }
@@ -68,7 +61,7 @@ Result<void> WorkerPool::add() {
 }
 
 Result<void> WorkerPool::start() {
-    while (spares_.size() < spare_count_) {
+    while (spares_.size() < options_.spare) {
         const auto added = add();
         if (!added) {
             return added;
@@ -99,7 +92,7 @@ Result<std::shared_ptr<WorkerLink>> WorkerPool::take() {
 }
 
 void WorkerPool::refill() {
-    if (stopped_ || spares_.size() >= spare_count_) {
+    if (stopped_ || spares_.size() >= options_.spare) {
         return;
     }
     const auto added = start();
@@ -114,8 +107,9 @@ void WorkerPool::spare_ended(const Spare* spare) {
     if (stopped_) {
         return;
     }
-    retry_.expires_after(retry_pause_);
-    retry_pause_ = std::min(retry_pause_ * 2, kRetryPauseMax);
+    const Nanoseconds now = clock_.monotonic();
+    backoff_.failed(now, /*spread=*/0);  // One pool on a node: nobody to spread from.
+    retry_.expires_after(backoff_.wait(now));
     retry_.async_wait([this](const boost::system::error_code& ec) {
         if (!ec) {
             refill();

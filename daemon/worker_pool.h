@@ -5,12 +5,13 @@
 #pragma once
 #include "base/async/asio.h"
 #include "base/async/gate.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "daemon/worker_link.h"
+#include "scheduler/scale/restart_backoff.h"
 
 #include <boost/asio/steady_timer.hpp>
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,7 +21,11 @@ namespace rekindle::daemon {
 
 class WorkerPool {
 public:
-    WorkerPool(asio::io_context& context, Gate& gate, std::string executable, uint32_t spare);
+    struct Options {
+        std::string executable;
+        uint32_t spare = 1;
+    };
+    WorkerPool(asio::io_context& context, Gate& gate, const Clock& clock, Options options);
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
     ~WorkerPool();
@@ -43,11 +48,11 @@ private:
 
     asio::io_context& context_;
     Gate& gate_;
-    const std::string executable_;
-    const uint32_t spare_count_;
+    const Options options_;
     std::vector<std::unique_ptr<Spare>> spares_;
     asio::steady_timer retry_;
-    std::chrono::milliseconds retry_pause_;
+    const Clock& clock_;
+    scheduler::RestartBackoff backoff_;
     bool stopped_ = false;
 };
 

@@ -1,0 +1,309 @@
+#include "daemon/answer_stream.h"
+
+#include "base/async/spawn.h"
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace rekindle;          // NOLINT(google-build-using-namespace): test file.
+using namespace rekindle::daemon;  // NOLINT(google-build-using-namespace): test file.
+
+namespace {
+
+// Answers at once on the caller's thread, as the ledger's own thread would later.
+class FakeLedger final : public billing::Ledger {
+public:
+    void begin(billing::RequestFacts facts, Done done) override {
+        begun.push_back(std::move(facts));
+        done(refuse_begin ? Result<void>(Error{ErrorCode::kUnavailable, "the ledger stopped"})
+                          : Result<void>());
+    }
+    void mark(std::vector<billing::ProgressMark> new_marks) override {
+        ++mark_batches;
+        for (const auto& mark : new_marks) {
+            marks.push_back(mark.delivered_tokens);
+        }
+    }
+    void finish(billing::UsageFinal record, Done done) override {
+        finals.push_back(std::move(record));
+        done({});
+    }
+    bool healthy() const noexcept override { return true; }
+    Result<std::vector<billing::UsageRow>> usage(const billing::UsageQuery&) const override {
+        return std::vector<billing::UsageRow>{};
+    }
+    Result<billing::UsageFinal> find(const billing::RequestId&) const override {
+        return Error{ErrorCode::kNotFound, "none"};
+    }
+    Result<billing::LedgerReport> verify() const override { return billing::LedgerReport{}; }
+
+    bool refuse_begin = false;
+    std::vector<billing::RequestFacts> begun;
+    std::vector<uint32_t> marks;
+    uint32_t mark_batches = 0;
+    std::vector<billing::UsageFinal> finals;
+};
+
+class FakeUpstream final : public AnswerUpstream {
+public:
+    void send_frame(const Frame& frame) override { sent.push_back(frame); }
+    void leave(AnswerStream& /*stream*/) override { ++left; }
+    void accuse(const std::string& what) override { accusation = what; }
+
+    // Total of the leases that were granted so far.
+    uint32_t granted() const {
+        uint32_t total = 0;
+        for (const Frame& frame : sent) {
+            if (const auto* go = std::get_if<GoFrame>(&frame)) {
+                total += go->lease;
+            } else if (const auto* lease = std::get_if<LeaseFrame>(&frame)) {
+                total += lease->tokens;
+            }
+        }
+        return total;
+    }
+    template <typename T>
+    size_t count() const {
+        size_t found = 0;
+        for (const Frame& frame : sent) {
+            found += std::holds_alternative<T>(frame) ? 1 : 0;
+        }
+        return found;
+    }
+
+    std::vector<Frame> sent;
+    uint32_t left = 0;
+    std::string accusation;
+};
+
+struct Fixture {
+    asio::io_context context{1};
+    ManualClock clock;
+    FakeLedger ledger;
+    MarkBatch marks{context, ledger};
+    FakeUpstream upstream;
+    std::shared_ptr<AnswerStream> stream;
+    std::unique_ptr<GenerateStream> handle;
+    Gate gate{context};
+
+    explicit Fixture(bool streamed) {
+        GenerateRequest request;
+        request.model = "m";
+        request.streamed = streamed;
+        billing::RequestFacts facts;
+        facts.model = "m";
+        facts.price_input = 10;
+        facts.price_output = 100;
+        facts.streamed = streamed;
+        stream = std::make_shared<AnswerStream>(AnswerServices{context, clock, ledger, marks},
+                                                std::move(request), std::move(facts));
+        handle = make_answer_handle(stream);
+        stream->submit(upstream, /*sequence=*/1, /*cold=*/false);
+    }
+
+    void turn() {
+        context.restart();
+        context.run();
+    }
+    void tokenized(uint32_t prompt, uint32_t tokens_max) {
+        stream->on_tokenized(
+            TokenizedFrame{.id = 1, .prompt_tokens = prompt, .tokens_max = tokens_max});
+        turn();
+    }
+    void tokens(std::string text, Finish finish) {
+        stream->on_tokens(
+            TokensFrame{.id = 1, .sampled = 1, .finish = finish, .text = std::move(text)});
+        turn();
+    }
+    // Runs handle->next() to its end.
+    Result<GenerateStream::Event> next() {
+        std::optional<Result<GenerateStream::Event>> out;
+        auto task = take_next(&out);
+        spawn(context, "next", gate, std::move(task));
+        turn();
+        REQUIRE(out.has_value());
+        return std::move(*out);
+    }
+    Result<billing::UsageFinal> finish() {
+        std::optional<Result<billing::UsageFinal>> out;
+        auto task = take_finish(&out);
+        spawn(context, "finish", gate, std::move(task));
+        turn();
+        REQUIRE(out.has_value());
+        return std::move(*out);
+    }
+
+private:
+    Task<> take_next(std::optional<Result<GenerateStream::Event>>* out) {
+        auto event = co_await handle->next();
+        out->emplace(std::move(event));
+    }
+    Task<> take_finish(std::optional<Result<billing::UsageFinal>>* out) {
+        auto record = co_await handle->finish();
+        out->emplace(std::move(record));
+    }
+};
+
+}  // namespace
+
+TEST_CASE("input is debited before the worker may compute") {
+    Fixture f(/*streamed=*/true);
+    CHECK(f.upstream.count<SubmitFrame>() == 1);
+    f.stream->on_tokenized(TokenizedFrame{.id = 1, .prompt_tokens = 12, .tokens_max = 100});
+    REQUIRE(f.ledger.begun.size() == 1);
+    CHECK(f.ledger.begun[0].prompt_tokens == 12);
+    CHECK(f.upstream.count<GoFrame>() == 0);
+    f.turn();
+    CHECK(f.upstream.count<GoFrame>() == 1);
+    CHECK(f.upstream.granted() <= 100);
+}
+
+TEST_CASE("a ledger that refuses keeps the worker from computing") {
+    Fixture f(true);
+    f.ledger.refuse_begin = true;
+    f.tokenized(12, 100);
+    CHECK(f.upstream.count<GoFrame>() == 0);
+    CHECK(f.upstream.count<RefuseFrame>() == 1);
+    CHECK(f.next().ok());  // The prompt's size was known already.
+    CHECK(f.next().error().code == ErrorCode::kUnavailable);
+    f.handle.reset();
+    CHECK(f.ledger.finals.empty());
+}
+
+TEST_CASE("a finished stream bills what was sampled, once") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    f.tokens("Hello", Finish::kNone);
+    f.handle->delivered(1);
+    f.tokens("", Finish::kStop);
+    const auto record = f.finish();
+    REQUIRE(record.ok());
+    CHECK(record->outcome == billing::Outcome::kCompleted);
+    CHECK(record->billed_prompt == 12);
+    CHECK(record->billed_completion == 2);
+    CHECK(record->cost == 12 * 10 + 2 * 100);
+    f.handle.reset();
+    CHECK(f.ledger.finals.size() == 1);
+}
+
+TEST_CASE("a client that leaves pays its prompt and what was delivered") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    for (int i = 0; i < 5; ++i) {
+        f.tokens("x", Finish::kNone);
+    }
+    f.handle->delivered(3);
+    f.turn();
+    f.handle.reset();
+    REQUIRE(f.ledger.finals.size() == 1);
+    CHECK(f.ledger.finals[0].outcome == billing::Outcome::kDisconnected);
+    CHECK(f.ledger.finals[0].completion_tokens == 5);
+    CHECK(f.ledger.finals[0].billed_completion == 3);
+    CHECK(f.ledger.finals[0].billed_prompt == 12);
+    CHECK(f.upstream.count<CancelFrame>() == 1);
+    CHECK(f.upstream.left == 1);
+}
+
+TEST_CASE("a stream that we break bills nothing and forgives what was delivered") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    f.tokens("x", Finish::kNone);
+    f.handle->delivered(1);
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "the worker died"});
+    f.turn();
+    f.handle.reset();
+    REQUIRE(f.ledger.finals.size() == 1);
+    CHECK(f.ledger.finals[0].outcome == billing::Outcome::kFailed);
+    CHECK(f.ledger.finals[0].cost == 0);
+    CHECK(f.ledger.finals[0].forgiven_tokens == 1);
+}
+
+TEST_CASE("a worker that samples beyond its lease is accused and its tokens are not relayed") {
+    Fixture f(true);
+    f.tokenized(12, 1);
+    f.stream->on_tokens(TokensFrame{.id = 1, .sampled = 2, .text = "ab"});
+    CHECK_FALSE(f.upstream.accusation.empty());
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "killed"});
+}
+
+TEST_CASE("a worker that answers before Go is accused") {
+    Fixture f(true);
+    f.stream->on_tokens(TokensFrame{.id = 1, .sampled = 1, .text = "a"});
+    CHECK_FALSE(f.upstream.accusation.empty());
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "killed"});
+}
+
+TEST_CASE("the lease follows a reader who keeps up and waits for one who does not") {
+    Fixture quick(true);
+    quick.tokenized(1, 1000);
+    for (int i = 0; i < 400; ++i) {
+        quick.tokens("x", Finish::kNone);
+        quick.handle->delivered(1);
+    }
+    CHECK(quick.upstream.accusation.empty());
+    CHECK(quick.upstream.granted() >= 400);
+
+    Fixture slow(true);
+    slow.tokenized(1, 1000);
+    uint32_t sampled = 0;
+    while (sampled < slow.upstream.granted()) {
+        slow.tokens("x", Finish::kNone);
+        ++sampled;
+    }
+    CHECK(sampled < 400);  // The worker has to stop: nothing was taken.
+    slow.handle->delivered(sampled);
+    CHECK(slow.upstream.granted() > sampled);  // It may go on.
+}
+
+TEST_CASE("a request is tried again only while nothing was sampled, and only once") {
+    Fixture f(true);
+    CHECK(f.stream->retryable());
+    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    CHECK_FALSE(f.stream->retryable());
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "again"});
+}
+
+TEST_CASE("a second try does not debit the input twice") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.tokenized(12, 100);
+    CHECK(f.ledger.begun.size() == 1);
+    CHECK(f.upstream.count<GoFrame>() == 2);
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "enough"});
+}
+
+TEST_CASE("marks of one turn are written together, and the next step waits for them") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    CHECK(f.next().ok());
+    f.tokens("a", Finish::kNone);
+    f.tokens("b", Finish::kNone);
+    f.handle->delivered(1);
+    f.handle->delivered(1);
+    CHECK(f.marks.pending());
+    CHECK(f.next().ok());
+    CHECK_FALSE(f.marks.pending());
+    CHECK(f.ledger.mark_batches == 1);
+    CHECK(f.ledger.marks.back() == 2);
+}
+
+TEST_CASE("the phases of a cold request follow each other and add up") {
+    Fixture f(true);
+    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.clock.advance(std::chrono::milliseconds(40));
+    f.stream->on_restored();
+    f.tokenized(12, 100);
+    f.clock.advance(std::chrono::milliseconds(10));
+    f.tokens("a", Finish::kNone);
+    f.clock.advance(std::chrono::milliseconds(5));
+    f.tokens("b", Finish::kStop);
+    const RequestTimes times = f.handle->times();
+    CHECK(times.restore == std::chrono::milliseconds(40));
+    CHECK(times.prefill == std::chrono::milliseconds(10));
+    CHECK(times.decode == std::chrono::milliseconds(5));
+}
