@@ -12,6 +12,7 @@ struct ChunkId {
     Sha256Digest digest{};
 
     auto operator<=>(const ChunkId&) const = default;
+
     std::string hex() const { return to_hex(digest); }
 };
 

@@ -17,39 +17,52 @@
 
 namespace rekindle::loader {
 
-// Where a chunk's stored bytes lie. For plain chunks offset is 4096-aligned and stored_bytes equals
-// the plain size, so that it can be read by O_DIRECT straight into its place.
+// Where a chunk's stored bytes lie: 4096-aligned, and followed by zeros up to a whole page. Plain
+// chunks can be read by O_DIRECT straight into their place, compressed ones in whole pages into a
+// buffer.
 struct ChunkLocation {
-    int fd = -1;           // O_DIRECT where the file system allows, owned by the store.
+    int fd = -1;  // O_DIRECT where the file system allows, owned by the store.
     bool direct = false;
     uint64_t offset = 0;
-    uint64_t stored_bytes = 0;
+    uint64_t stored_bytes = 0;  // Without the zeros.
     ChunkCodec codec = ChunkCodec::kPlain;
+};
+
+struct ChunkStoreOptions {
+    uint64_t pack_bytes_max = 8ULL << 30;  // A new pack begins where one would grow beyond.
 };
 
 class ChunkStore {
 public:
     // Opens or creates `folder`/packs and its index. kConflict when another process has it open.
     static Result<std::unique_ptr<ChunkStore>> open(const std::string& folder);
+    static Result<std::unique_ptr<ChunkStore>> open(const std::string& folder,
+                                                    const ChunkStoreOptions& options);
     virtual ~ChunkStore() = default;
 
-    // Stores `plain` unless a chunk of that content is here already; compresses when asked and when
-    // that saves at least an eighth. Not visible after a crash before commit(). kNoSpace leaves
-    // nothing behind but bytes that the next put reuses.
+    // Stores `plain` unless a chunk of that content is here already and its bytes are still whole
+    // (a damaged one is stored anew: deploying again repairs); compresses when asked and when that
+    // saves at least an eighth. Not visible before commit(). kNoSpace leaves nothing behind but
+    // bytes that the next put reuses. The answer's offset is the caller's to fill.
     virtual Result<ImageChunk> put(std::span<const std::byte> plain, bool compress) = 0;
-    // Makes every chunk put so far durable (fdatasync of packs, then of the index).
+    // Makes every chunk put so far durable (fdatasync of packs, then of the index). On failure they
+    // are dropped as by rollback().
     virtual Result<void> commit() = 0;
     // Drops chunks put since the last commit().
     virtual void rollback() = 0;
 
+    // kNotFound when no such chunk is committed, kCorrupt when its pack file is missing.
     virtual Result<ChunkLocation> locate(const ChunkId& id) const = 0;
-    // Reference counts by image; a chunk that no image refers to is removed by collect().
+    // Reference counts by image; a chunk that no image refers to is removed by collect(). Commits
+    // what was put. kInvalidArgument when `digest` is not that of the index, kNotFound when a chunk
+    // is not here. Adding an image that is here changes nothing.
     virtual Result<void> add_image(const std::string& digest, std::string_view index_json) = 0;
     virtual Result<void> remove_image(const std::string& digest) = 0;
     virtual Result<std::string> image_index(const std::string& digest) const = 0;
-    // Punches holes over unreferenced chunks; bytes given back.
+    // Punches holes over unreferenced chunks, except those put since the last add_image() or
+    // rollback() (a deploy is under way); bytes given back.
     virtual Result<uint64_t> collect() = 0;
-    // Bytes of all stored chunks.
+    // Bytes of all committed chunks, in whole pages.
     virtual uint64_t stored_bytes() const = 0;
 };
 

@@ -1,0 +1,18 @@
+// The stored forms of a chunk: as it is, or one zstd frame. Both directions are bounded by the
+// plain size, which the index declares; a frame that would give more or less is corrupt. Threading:
+// free functions on any thread.
+#pragma once
+#include "base/result.h"
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace rekindle::loader {
+
+// Empty when compressing does not save at least an eighth.
+std::vector<std::byte> compress_chunk(std::span<const std::byte> plain);
+// Fills `plain` exactly.
+Result<void> decompress_chunk(std::span<const std::byte> stored, std::span<std::byte> plain);
+
+}  // namespace rekindle::loader

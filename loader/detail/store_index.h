@@ -1,0 +1,71 @@
+// What lies where in the packs, and which images refer to it: a RocksDB of its own. Every write is
+// one atomic, synced batch. Keys and values: docs/formats/chunk-store.md.
+// Threading: the store serialises writes; reads are safe from any thread.
+#pragma once
+#include "base/result.h"
+#include "loader/chunk_id.h"
+#include "loader/detail/pack_files.h"
+#include "loader/image_index.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace rocksdb {
+class DB;
+class WriteBatch;
+}  // namespace rocksdb
+
+namespace rekindle::loader {
+
+struct ChunkRecord {
+    PackPlace place;
+    uint64_t stored_bytes = 0;  // Without padding.
+    uint64_t plain_bytes = 0;
+    uint64_t xxh3 = 0;  // Of the plain bytes.
+    ChunkCodec codec = ChunkCodec::kPlain;
+    uint32_t references = 0;  // From images, counted with repetition.
+};
+
+using ChunkRecords = std::unordered_map<ChunkId, ChunkRecord>;
+
+// Changes that become durable together.
+class IndexBatch {
+public:
+    IndexBatch();
+    IndexBatch(IndexBatch&&) noexcept;
+    IndexBatch& operator=(IndexBatch&&) noexcept;
+    ~IndexBatch();
+
+    void put_chunk(const ChunkId& id, const ChunkRecord& record);
+    void erase_chunk(const ChunkId& id);
+    void put_image(std::string_view digest, std::string_view index_json);
+    void erase_image(std::string_view digest);
+
+private:
+    friend class StoreIndex;
+    std::unique_ptr<rocksdb::WriteBatch> batch_;
+};
+
+class StoreIndex {
+public:
+    static Result<std::unique_ptr<StoreIndex>> open(const std::string& folder);
+    ~StoreIndex();
+
+    Result<ChunkRecords> read_chunks() const;
+    // Nothing when there is no such image.
+    Result<std::optional<std::string>> read_image(std::string_view digest) const;
+    // After a failure it is unknown whether the batch will be there after a restart.
+    Result<void> write(IndexBatch& batch);
+    // Leaves the state in which RocksDB refuses writes since a failed one.
+    Result<void> resume();
+
+private:
+    explicit StoreIndex(std::unique_ptr<rocksdb::DB> db);
+    std::unique_ptr<rocksdb::DB> db_;
+};
+
+}  // namespace rekindle::loader
