@@ -19,11 +19,11 @@ using TokenId = int32_t;
 
 // What the importer reads out of a model file (GGUF's tokenizer.ggml.* keys).
 struct TokenizerSource {
-    std::string model;                  // "gpt2": byte-level BPE.
-    std::string pre_tokenizer;          // "smollm", "gpt-2", "llama-bpe", "qwen2", …
-    std::vector<std::string> tokens;    // In GPT-2's printable byte alphabet.
-    std::vector<int32_t> token_types;   // GGUF: 1 normal, 2 unknown, 3 control, 4 user-defined, …
-    std::vector<std::string> merges;    // "left right", by rank.
+    std::string model;                 // "gpt2": byte-level BPE.
+    std::string pre_tokenizer;         // "smollm", "gpt-2", "llama-bpe", "qwen2", …
+    std::vector<std::string> tokens;   // In GPT-2's printable byte alphabet.
+    std::vector<int32_t> token_types;  // GGUF: 1 normal, 2 unknown, 3 control, 4 user-defined, …
+    std::vector<std::string> merges;   // "left right", by rank.
     std::optional<TokenId> bos;
     std::optional<TokenId> eos;
     std::optional<TokenId> unknown;
@@ -33,8 +33,8 @@ struct TokenizerSource {
     bool add_space_prefix = false;
 };
 
-// The flat table (docs/formats/tokenizer-table.md). kUnsupported names a model or pre-tokenizer that is
-// not known here; kCorrupt for contradictions (ids out of range, merges of unknown tokens).
+// The flat table (docs/formats/tokenizer-table.md). kUnsupported names a model or pre-tokenizer
+// that is not known here; kCorrupt for contradictions (ids out of range, merges of unknown tokens).
 Result<std::vector<std::byte>> compile_tokenizer(const TokenizerSource& source);
 
 class Tokenizer {
@@ -45,9 +45,9 @@ public:
     Tokenizer& operator=(Tokenizer&&) noexcept;
     ~Tokenizer();
 
-    // Appends the ids of `text` (any bytes). With `parse_special`, control tokens written out in the
-    // text (as a rendered chat template has them) become their single id; otherwise they are split
-    // as ordinary text, so that a user's text can never forge one. Linear in text.size().
+    // Appends the ids of `text` (any bytes). With `parse_special`, control tokens written out in
+    // the text (as a rendered chat template has them) become their single id; otherwise they are
+    // split as ordinary text, so that a user's text can never forge one. Linear in text.size().
     void encode(std::string_view text, bool parse_special, std::vector<TokenId>& out) const;
     // Raw bytes of a token; control tokens give their written form. Empty for ids out of range.
     std::string_view bytes_of(TokenId id) const noexcept;
