@@ -2,6 +2,7 @@
 // weights are waited for (latches) just before their first use, so loading hides behind computing.
 // Threading: every member on the engine thread; compute runs on the engine's own threads.
 #pragma once
+#include "base/clock.h"
 #include "base/result.h"
 #include "kernels/kernel_table.h"
 #include "runtime/tokenizer/tokenizer.h"
@@ -10,15 +11,17 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace rekindle::runtime {
 
 struct EngineOptions {
     const kernels::KernelTable* kernels = nullptr;
     uint32_t threads = 1;
-    uint32_t context_max = 0;     // Positions per sequence; 0 takes the model's own.
-    uint32_t kv_pages = 0;        // Pages of kPageTokens positions in the pool.
-    std::span<std::byte> kv_memory;  // The pool's memory, kv_pages x kv_page_bytes(); 64-byte aligned.
+    uint32_t context_max = 0;  // Positions per sequence; 0 takes the model's own.
+    uint32_t kv_pages = 0;     // Pages of kPageTokens positions in the pool.
+    std::span<std::byte>
+        kv_memory;  // The pool's memory, kv_pages x kv_page_bytes(); 64-byte aligned.
     uint32_t step_tokens_max = 512;  // Tokens in one step, over all entries.
 };
 
@@ -29,10 +32,10 @@ uint64_t kv_page_bytes(const snapshot::Hyperparameters& hyperparameters) noexcep
 class KvSequence;
 
 struct StepEntry {
-    KvSequence* kv = nullptr;              // Positions 0 .. kv->length() - 1 are filled already.
-    std::span<const TokenId> tokens;       // Appended at kv->length(); at least one.
-    bool logits_of_last = false;           // Logits of the last token.
-    bool logits_of_all = false;            // Logits of every token (tests, prompt log-probabilities).
+    KvSequence* kv = nullptr;         // Positions 0 .. kv->length() - 1 are filled already.
+    std::span<const TokenId> tokens;  // Appended at kv->length(); at least one.
+    bool logits_of_last = false;      // Logits of the last token.
+    bool logits_of_all = false;       // Logits of every token (tests, prompt log-probabilities).
 };
 
 class Engine {
@@ -41,13 +44,17 @@ public:
                                                   EngineOptions options);
     virtual ~Engine() = default;
 
-    // A sequence without pages yet.
+    // A sequence without pages yet (runtime/kv_pages.h); the engine outlives it.
     virtual std::unique_ptr<KvSequence> new_sequence() = 0;
     // Pages so that `sequence` can hold `positions`; kResourceExhausted when the pool is empty.
     virtual Result<void> reserve(KvSequence& sequence, uint32_t positions) = 0;
     virtual uint32_t free_pages() const noexcept = 0;
+    // Positions that one sequence can have: the least of the model's, the options' and the pool's.
     virtual uint32_t context_max() const noexcept = 0;
     virtual uint32_t vocabulary() const noexcept = 0;
+    virtual uint32_t step_tokens_max() const noexcept = 0;
+    // Time that steps spent waiting for weights to arrive, so far.
+    virtual Nanoseconds waited() const noexcept = 0;
 
     // Computes all entries in one batch. `logits` gets, in entry order, one pointer per requested
     // row to vocabulary() floats, valid until the next step. kUnavailable when a chunk failed.

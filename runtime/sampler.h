@@ -1,5 +1,5 @@
-// From logits to a token. Random numbers are counter-based (seed, position), so a sequence's choices
-// depend on nothing but its own logits, options and seed.
+// From logits to a token. Random numbers are counter-based (seed, position), so a sequence's
+// choices depend on nothing but its own logits, options and seed.
 #pragma once
 #include "runtime/tokenizer/tokenizer.h"
 

@@ -1,0 +1,69 @@
+#include "runtime/compute.h"
+
+#include "kernels/weight_types.h"
+
+namespace rekindle::runtime {
+namespace {
+
+// Enough tiles that a thread which lost its core delays the region by little, few enough that each
+// reads its inputs from cache many times.
+constexpr uint32_t kTilesPerThread = 4;
+
+uint32_t panels_of(const kernels::PackedMatrix& weights) noexcept {
+    return (weights.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
+}
+
+}  // namespace
+
+ActivationBuffer::ActivationBuffer(uint32_t rows_max, uint32_t k)
+    : k_(k),
+      blocks_(k % kernels::kBlockColumns == 0 ? k / kernels::kBlockColumns : 0),
+      values_(size_t{rows_max} * k),
+      quants_(size_t{rows_max} * blocks_ * kernels::kBlockColumns),
+      scales_(size_t{rows_max} * blocks_),
+      sums_(size_t{rows_max} * blocks_) {}
+
+void ActivationBuffer::quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept {
+    if (blocks_ > 0) {
+        const size_t first_block = size_t{index} * blocks_;
+        kernels.quantize(row(index), k_, quants_.data() + size_t{index} * k_,
+                         scales_.data() + first_block, sums_.data() + first_block);
+    }
+}
+
+kernels::Activations ActivationBuffer::view(uint32_t rows) const noexcept {
+    return {.values = values_.data(),
+            .quants = quants_.data(),
+            .scales = scales_.data(),
+            .sums = sums_.data(),
+            .tokens = rows,
+            .k = k_};
+}
+
+void Compute::project(std::span<const Projection> projections, const kernels::Activations& inputs) {
+    uint32_t panels = 0;
+    for (const Projection& projection : projections) {
+        panels += panels_of(*projection.weights);
+    }
+    const uint32_t tiles_wanted = pool_.threads() == 1 ? 1 : pool_.threads() * kTilesPerThread;
+    const uint32_t tile_panels = (panels + tiles_wanted - 1) / tiles_wanted;
+    const uint32_t tiles = (panels + tile_panels - 1) / tile_panels;
+    pool_.parallel_for(tiles, [&](uint32_t tile) {
+        // Panels of all products are numbered through; a tile may reach over a border.
+        const uint32_t begin = tile * tile_panels;
+        const uint32_t end = std::min(panels, begin + tile_panels);
+        uint32_t first = 0;
+        for (const Projection& projection : projections) {
+            const uint32_t last = first + panels_of(*projection.weights);
+            const uint32_t from = std::max(begin, first);
+            const uint32_t to = std::min(end, last);
+            if (from < to) {
+                kernels_.matmul(*projection.weights, from - first, to - first, inputs,
+                                projection.out, projection.weights->rows);
+            }
+            first = last;
+        }
+    });
+}
+
+}  // namespace rekindle::runtime

@@ -1,0 +1,79 @@
+// The building blocks of graphs: input vectors of a matrix product with their quantised form, and
+// parallel loops over rows and over panels of weights.
+// Invariant: how work is split into tiles never changes a bit of the result.
+// Threading: the engine thread calls; tiles run on the pool.
+#pragma once
+#include "kernels/kernel_table.h"
+#include "runtime/aligned_buffer.h"
+#include "runtime/thread_pool.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+namespace rekindle::runtime {
+
+// Inputs of a matrix product: up to `rows_max` vectors of `k` values.
+class ActivationBuffer {
+public:
+    ActivationBuffer(uint32_t rows_max, uint32_t k);
+
+    float* row(uint32_t index) noexcept { return values_.data() + size_t{index} * k_; }
+
+    // Fills the quantised form of a row from its values.
+    void quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept;
+    // The first `rows` vectors.
+    kernels::Activations view(uint32_t rows) const noexcept;
+
+private:
+    uint32_t k_;
+    uint32_t blocks_;               // k / 32; 0 when k has no whole blocks (float weights only).
+    AlignedBuffer<float> values_;   // [rows_max][k]
+    AlignedBuffer<int8_t> quants_;  // [rows_max][k]
+    AlignedBuffer<float> scales_;   // [rows_max][blocks]
+    AlignedBuffer<int32_t> sums_;   // [rows_max][blocks]
+};
+
+// One product: out[row * weights->rows + i], i < weights->rows.
+struct Projection {
+    const kernels::PackedMatrix* weights = nullptr;
+    float* out = nullptr;
+};
+
+class Compute {
+public:
+    Compute(const kernels::KernelTable& kernels, uint32_t threads)
+        : kernels_(kernels), pool_(threads) {}
+
+    const kernels::KernelTable& kernels() const noexcept { return kernels_; }
+
+    // body(row) for each row; a few rows per tile.
+    template <typename Body>
+    void for_rows(uint32_t rows, const Body& body) {
+        const uint32_t tiles = (rows + kTileRows - 1) / kTileRows;
+        pool_.parallel_for(tiles, [&](uint32_t tile) {
+            const uint32_t end = std::min(rows, (tile + 1) * kTileRows);
+            for (uint32_t row = tile * kTileRows; row < end; ++row) {
+                body(row);
+            }
+        });
+    }
+
+    // body(item) for each item, one per tile.
+    template <typename Body>
+    void for_each(uint32_t items, const Body& body) {
+        pool_.parallel_for(items, body);
+    }
+
+    // All products of the same inputs, in one parallel region.
+    void project(std::span<const Projection> projections, const kernels::Activations& inputs);
+
+private:
+    // A row's element-wise work is about a microsecond: fewer would be lost in handing out tiles.
+    static constexpr uint32_t kTileRows = 8;
+
+    const kernels::KernelTable& kernels_;
+    ThreadPool pool_;
+};
+
+}  // namespace rekindle::runtime
