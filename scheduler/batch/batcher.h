@@ -8,6 +8,7 @@
 #include "runtime/sampler.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,14 +20,14 @@ using SequenceId = uint64_t;
 
 struct SequenceRequest {
     SequenceId id = 0;
-    std::vector<runtime::TokenId> prompt;      // Not empty; prompt + tokens_max <= context.
-    uint32_t tokens_max = 0;                   // Completion tokens at most.
-    uint32_t lease = 0;                        // May sample this many before the next grant().
+    std::vector<runtime::TokenId> prompt;  // Not empty; prompt + tokens_max <= context.
+    uint32_t tokens_max = 0;               // Completion tokens at most.
+    uint32_t lease = 0;                    // May sample this many before the next grant().
     runtime::SamplingOptions sampling;
-    uint32_t top_logprobs = 0;                 // 0..20
+    uint32_t top_logprobs = 0;  // 0..20
     bool want_logprobs = false;
     bool ignore_eos = false;
-    bool prompt_logprobs = false;              // For echo with logprobs.
+    bool prompt_logprobs = false;  // For echo with logprobs.
 };
 
 struct TokenLogprob {
@@ -36,19 +37,31 @@ struct TokenLogprob {
 
 enum class FinishReason : uint8_t { kNone, kStop /* end token */, kLength };
 
+// A token of the prompt under prompt_logprobs.
+struct PromptLogprob {
+    runtime::TokenId token = 0;
+    float logprob = 0;
+    std::vector<TokenLogprob> top;  // Sorted, best first.
+};
+
 // One sampled token.
 struct TokenEvent {
     SequenceId id = 0;
     runtime::TokenId token = 0;
     FinishReason finish = FinishReason::kNone;
-    float logprob = 0;                      // Set when want_logprobs.
-    std::vector<TokenLogprob> top;          // Sorted, best first.
+    float logprob = 0;              // Set when want_logprobs.
+    std::vector<TokenLogprob> top;  // Sorted, best first.
+    // With prompt_logprobs, in a sequence's first event: the prompt's tokens from the second on
+    // (the first has nothing before it).
+    std::vector<PromptLogprob> prompt;
 };
 
 struct BatcherLimits {
-    uint32_t sequences_max = 64;      // In the batch at once; more wait in order.
+    uint32_t sequences_max = 64;        // In the batch at once; more wait in order.
     uint32_t prefill_tokens_max = 256;  // Prompt tokens in one step, over all sequences.
-    uint32_t queue_max = 1024;        // Waiting sequences.
+    uint32_t queue_max = 1024;          // Waiting sequences.
+    // Tokens that end an answer; empty: none does.
+    std::function<bool(runtime::TokenId)> is_end = {};
 };
 
 class Batcher {

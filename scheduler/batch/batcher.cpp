@@ -1,0 +1,337 @@
+#include "scheduler/batch/batcher.h"
+
+#include "base/check.h"
+#include "runtime/kv_pages.h"
+#include "scheduler/batch/page_policy.h"
+#include "scheduler/batch/sequence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+namespace rekindle::scheduler {
+namespace {
+
+using runtime::StepEntry;
+using runtime::TokenId;
+
+// Rows of logits for prompt_logprobs in one step: 32 x 262,144 x 4 bytes are 32 MiB.
+constexpr uint32_t kPromptLogitRowsMax = 32;
+
+std::vector<TokenLogprob> to_token_logprobs(const std::vector<runtime::LogprobEntry>& entries) {
+    std::vector<TokenLogprob> out;
+    out.reserve(entries.size());
+    for (const auto& entry : entries) {
+        out.push_back({entry.token, entry.logprob});
+    }
+    return out;
+}
+
+}  // namespace
+
+struct Batcher::State {
+    State(runtime::Engine& engine_in, BatcherLimits limits_in)
+        : engine(engine_in), limits(std::move(limits_in)), pages(engine_in) {
+        limits.sequences_max =
+            std::clamp(limits.sequences_max, 1U, std::max(1U, engine.step_tokens_max()));
+        limits.prefill_tokens_max = std::max(1U, limits.prefill_tokens_max);
+    }
+
+    Result<void> check(const SequenceRequest& request) const;
+    Sequence* find(SequenceId id);
+    void admit();
+
+    void plan();
+    void plan_prefill(uint32_t budget);
+    void reserve_pages();
+    std::vector<StepEntry> entries();
+    void commit(std::span<const float* const> logits, std::vector<TokenEvent>& events);
+    void collect_prompt_logprobs(Sequence& sequence, std::span<const float* const> rows);
+    TokenEvent sample_next(Sequence& sequence, const float* logits);
+    FinishReason finish_of(const Sequence& sequence, TokenId token) const;
+    void retire(const std::vector<SequenceId>& finished);
+    void requeue_preempted();
+
+    std::span<const float> row(const float* logits) const { return {logits, engine.vocabulary()}; }
+
+    runtime::Engine& engine;
+    BatcherLimits limits;
+    PagePolicy pages;
+    // Both in order of arrival. A waiting sequence has no pages.
+    std::deque<std::unique_ptr<Sequence>> waiting;
+    std::vector<std::unique_ptr<Sequence>> running;
+    uint64_t arrivals = 0;
+};
+
+Result<void> Batcher::State::check(const SequenceRequest& request) const {
+    if (request.prompt.empty() || request.tokens_max == 0) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "a sequence needs at least one prompt token and one token to sample"};
+    }
+    for (const TokenId token : request.prompt) {
+        if (token < 0 || static_cast<uint32_t>(token) >= engine.vocabulary()) {
+            return Error{ErrorCode::kInvalidArgument,
+                         fmt::format("prompt token {} is outside of the vocabulary of {} tokens",
+                                     token, engine.vocabulary())};
+        }
+    }
+    if (request.prompt.size() >= engine.context_max()) {
+        return Error{ErrorCode::kTooLarge,
+                     fmt::format("the prompt has {} tokens, the context {}: nothing could be "
+                                 "sampled",
+                                 request.prompt.size(), engine.context_max())};
+    }
+    if (waiting.size() >= limits.queue_max) {
+        return Error{ErrorCode::kOverloaded,
+                     fmt::format("{} sequences are waiting already", waiting.size())};
+    }
+    return {};
+}
+
+Sequence* Batcher::State::find(SequenceId id) {
+    const auto has_id = [id](const auto& sequence) { return sequence->request.id == id; };
+    if (const auto it = std::ranges::find_if(running, has_id); it != running.end()) {
+        return it->get();
+    }
+    const auto it = std::ranges::find_if(waiting, has_id);
+    return it == waiting.end() ? nullptr : it->get();
+}
+
+// Strictly in order of arrival: a large prompt is not overtaken for ever by small ones.
+void Batcher::State::admit() {
+    while (!waiting.empty() && running.size() < limits.sequences_max &&
+           pages.admit(*waiting.front(), running)) {
+        const auto after =
+            std::ranges::upper_bound(running, waiting.front()->arrival, {},
+                                     [](const auto& sequence) { return sequence->arrival; });
+        running.insert(after, std::move(waiting.front()));
+        waiting.pop_front();
+    }
+}
+
+// Every sequence that only lacks its last token rides along; prompts share what is left.
+void Batcher::State::plan() {
+    uint32_t budget = engine.step_tokens_max();
+    for (const auto& sequence : running) {
+        const bool decodes = sequence->lease > 0 && sequence->pending() == 1 && budget > 0;
+        sequence->planned = decodes ? 1 : 0;
+        budget -= sequence->planned;
+    }
+    plan_prefill(std::min(budget, limits.prefill_tokens_max));
+    reserve_pages();
+}
+
+// Equal shares first, so that a short prompt is not held up by a long one; what short ones leave
+// goes to the oldest.
+void Batcher::State::plan_prefill(uint32_t budget) {
+    std::vector<Sequence*> prompts;
+    for (const auto& sequence : running) {
+        if (sequence->lease > 0 && sequence->pending() > 1) {
+            prompts.push_back(sequence.get());
+        }
+    }
+    if (prompts.empty()) {
+        return;
+    }
+    const uint32_t share = std::max(1U, budget / static_cast<uint32_t>(prompts.size()));
+    uint32_t logit_rows = kPromptLogitRowsMax;
+    const auto give = [&](Sequence& sequence, uint32_t most) {
+        uint32_t tokens = std::min({most, budget, sequence.pending() - sequence.planned});
+        if (sequence.wants_prompt_logprobs()) {
+            tokens = std::min(tokens, logit_rows);
+            logit_rows -= tokens;
+        }
+        sequence.planned += tokens;
+        budget -= tokens;
+    };
+    for (Sequence* sequence : prompts) {
+        give(*sequence, share);
+    }
+    for (Sequence* sequence : prompts) {
+        give(*sequence, budget);
+    }
+}
+
+// Oldest first, so that the newest are those that stand back.
+void Batcher::State::reserve_pages() {
+    for (const auto& sequence : running) {
+        if (sequence->planned > 0 && !pages.grow(*sequence, running)) {
+            sequence->planned = 0;
+        }
+    }
+    requeue_preempted();
+}
+
+// Those that lost their pages wait again, at their place in the order of arrival.
+void Batcher::State::requeue_preempted() {
+    for (size_t i = running.size(); i > 0; --i) {
+        auto& sequence = running[i - 1];
+        if (!sequence->kv->pages().empty()) {
+            continue;
+        }
+        const auto before = std::ranges::lower_bound(
+            waiting, sequence->arrival, {}, [](const auto& other) { return other->arrival; });
+        waiting.insert(before, std::move(sequence));
+        running.erase(running.begin() + static_cast<ptrdiff_t>(i - 1));
+    }
+}
+
+std::vector<StepEntry> Batcher::State::entries() {
+    std::vector<StepEntry> entries;
+    for (const auto& sequence : running) {
+        if (sequence->planned == 0) {
+            continue;
+        }
+        const std::span<const TokenId> tokens(sequence->tokens);
+        entries.push_back({.kv = sequence->kv.get(),
+                           .tokens = tokens.subspan(sequence->kv->length(), sequence->planned),
+                           .logits_of_last = sequence->planned == sequence->pending(),
+                           .logits_of_all = sequence->wants_prompt_logprobs()});
+    }
+    return entries;
+}
+
+// After the engine's step: kv->length() counts the planned tokens already.
+void Batcher::State::commit(std::span<const float* const> logits, std::vector<TokenEvent>& events) {
+    std::vector<SequenceId> finished;
+    for (const auto& sequence : running) {
+        if (sequence->planned == 0) {
+            continue;
+        }
+        const bool samples = sequence->pending() == 0;
+        const size_t rows = sequence->wants_prompt_logprobs() ? sequence->planned
+                            : samples                         ? size_t{1}
+                                                              : size_t{0};
+        const auto own = logits.first(rows);
+        logits = logits.subspan(rows);
+        collect_prompt_logprobs(*sequence, own);
+        if (!samples) {
+            continue;
+        }
+        events.push_back(sample_next(*sequence, own.back()));
+        if (events.back().finish != FinishReason::kNone) {
+            finished.push_back(sequence->request.id);
+        }
+    }
+    retire(finished);
+}
+
+// Row r is of position length - planned + r, and predicts the token after it.
+void Batcher::State::collect_prompt_logprobs(Sequence& sequence,
+                                             std::span<const float* const> rows) {
+    const uint32_t first = sequence.kv->length() - sequence.planned;
+    std::vector<runtime::LogprobEntry> top;
+    for (uint32_t r = 0; r < rows.size() && sequence.wants_prompt_logprobs(); ++r) {
+        const uint32_t predicted = first + r + 1;
+        if (predicted != sequence.prompt_logprobs.size() + 1) {
+            continue;  // Collected before a preemption.
+        }
+        const TokenId token = sequence.tokens[predicted];
+        const float logprob =
+            runtime::top_logprobs(row(rows[r]), token, sequence.request.top_logprobs, top);
+        sequence.prompt_logprobs.push_back({token, logprob, to_token_logprobs(top)});
+    }
+}
+
+TokenEvent Batcher::State::sample_next(Sequence& sequence, const float* logits) {
+    const SequenceRequest& request = sequence.request;
+    TokenEvent event{.id = request.id};
+    event.token = runtime::sample(row(logits), request.sampling, sequence.tokens.size());
+    if (request.want_logprobs) {
+        std::vector<runtime::LogprobEntry> top;
+        event.logprob = runtime::top_logprobs(row(logits), event.token, request.top_logprobs, top);
+        event.top = to_token_logprobs(top);
+    }
+    if (sequence.sampled() == 0) {
+        event.prompt = std::move(sequence.prompt_logprobs);
+        sequence.request.prompt_logprobs = false;
+    }
+    sequence.tokens.push_back(event.token);
+    --sequence.lease;
+    event.finish = finish_of(sequence, event.token);
+    return event;
+}
+
+FinishReason Batcher::State::finish_of(const Sequence& sequence, TokenId token) const {
+    if (!sequence.request.ignore_eos && limits.is_end && limits.is_end(token)) {
+        return FinishReason::kStop;
+    }
+    const bool full = sequence.sampled() >= sequence.request.tokens_max;
+    return full ? FinishReason::kLength : FinishReason::kNone;
+}
+
+void Batcher::State::retire(const std::vector<SequenceId>& finished) {
+    std::erase_if(running, [&](const auto& sequence) {
+        return std::ranges::find(finished, sequence->request.id) != finished.end();
+    });
+}
+
+Batcher::Batcher(runtime::Engine& engine, BatcherLimits limits)
+    : state_(std::make_unique<State>(engine, std::move(limits))) {}
+
+Batcher::~Batcher() = default;
+
+Result<void> Batcher::submit(SequenceRequest request) {
+    auto checked = state_->check(request);
+    if (!checked) {
+        return checked;
+    }
+    if (state_->find(request.id) != nullptr) {
+        return Error{ErrorCode::kAlreadyExists,
+                     fmt::format("sequence {} is in the batch already", request.id)};
+    }
+    const auto room = static_cast<uint32_t>(state_->engine.context_max() - request.prompt.size());
+    request.tokens_max = std::min(request.tokens_max, room);
+    auto sequence = std::make_unique<Sequence>();
+    sequence->arrival = state_->arrivals++;
+    sequence->lease = request.lease;
+    sequence->tokens = request.prompt;
+    sequence->kv = state_->engine.new_sequence();
+    sequence->request = std::move(request);
+    state_->waiting.push_back(std::move(sequence));
+    state_->admit();
+    return {};
+}
+
+void Batcher::grant(SequenceId id, uint32_t tokens) {
+    if (Sequence* sequence = state_->find(id)) {
+        sequence->lease += std::min(tokens, UINT32_MAX - sequence->lease);
+    }
+}
+
+void Batcher::cancel(SequenceId id) {
+    const auto has_id = [id](const auto& sequence) { return sequence->request.id == id; };
+    std::erase_if(state_->running, has_id);
+    std::erase_if(state_->waiting, has_id);
+    state_->admit();
+}
+
+bool Batcher::runnable() const noexcept {
+    return std::ranges::any_of(state_->running,
+                               [](const auto& sequence) { return sequence->lease > 0; });
+}
+
+bool Batcher::empty() const noexcept {
+    return state_->running.empty() && state_->waiting.empty();
+}
+
+Result<void> Batcher::step(std::vector<TokenEvent>& events) {
+    if (!runnable()) {
+        return {};
+    }
+    state_->plan();
+    const std::vector<StepEntry> entries = state_->entries();
+    REKINDLE_CHECK(!entries.empty(), "the oldest sequence that may sample always gets its pages");
+    std::vector<const float*> logits;
+    auto computed = state_->engine.step(entries, logits);
+    if (!computed) {
+        return computed;
+    }
+    state_->commit(logits, events);
+    state_->admit();
+    return {};
+}
+
+}  // namespace rekindle::scheduler
