@@ -61,6 +61,12 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& folder, const 
     if (auto closed = journal->close_crashed(clock); !closed) {
         return closed.error();
     }
+    // What recovery read is in synced tables now; a mark that a crash left behind catches up.
+    if (journal->head_ != journal->high_water_.point()) {
+        if (auto synced = journal->sync(); !synced) {
+            return synced.error();
+        }
+    }
     return journal;
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "billing/detail/ledger_thread.h"
 #include "billing/ledger.h"
+#include "tests/billing/billing_facts.h"
 
 #include <doctest/doctest.h>
 
@@ -28,12 +29,6 @@ public:
 private:
     std::string path_;
 };
-
-RequestId id_of(uint64_t number);
-// A request for 100 prompt tokens, 20 of them cached; prices 1000, 100 and 3000 pico a token.
-RequestFacts facts_of(uint64_t number);
-// facts_of(number), settled one hour after the ManualClock's start.
-UsageFinal final_of(uint64_t number, Outcome outcome, uint32_t completion, uint32_t delivered);
 
 std::unique_ptr<Ledger> open_or_fail(const std::string& folder, const Clock& clock);
 // Waits for the ledger thread.
