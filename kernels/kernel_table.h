@@ -1,6 +1,7 @@
-// One table of function pointers per instruction set, chosen once from CPUID and XCR0. Kernels never
-// allocate, throw, log or know a model. Within one table a row's result depends on that row's inputs
-// only: not on how many columns are computed together, nor on how panels are split over threads.
+// One table of function pointers per instruction set, chosen once from CPUID and XCR0. Kernels
+// never allocate, throw, log or know a model. Within one table a row's result depends on that row's
+// inputs only: not on how many columns are computed together, nor on how panels are split over
+// threads.
 #pragma once
 #include "kernels/weight_types.h"
 
@@ -11,6 +12,11 @@
 namespace rekindle::kernels {
 
 inline constexpr uint32_t kPageTokens = 32;  // Positions in one KV page.
+inline constexpr uint32_t kHeadDimMax = 256;
+inline constexpr uint32_t kGroupMax = 16;  // Query heads that share one KV head.
+
+// A block whose largest magnitude is below this becomes zeros: 127 / it would leave float's range.
+inline constexpr float kQuantizeFloor = 0x1p-100F;
 
 // A weight matrix in r16 form. data is 64-byte aligned.
 struct PackedMatrix {
@@ -23,36 +29,38 @@ struct PackedMatrix {
 // `tokens` input vectors of k values. The quantised form is filled by `quantize` and read by the
 // quantised types; `values` is read by the float types. Both are always set by the runtime.
 struct Activations {
-    const float* values = nullptr;    // [tokens][k]
-    const int8_t* quants = nullptr;   // [tokens][k]; round(values / scale), in [-127, 127]
-    const float* scales = nullptr;    // [tokens][k / 32]; max |value| of the block / 127
-    const int32_t* sums = nullptr;    // [tokens][k / 32]; sum of the block's quants
+    const float* values = nullptr;   // [tokens][k]
+    const int8_t* quants = nullptr;  // [tokens][k]; round(values / scale), in [-127, 127]
+    const float* scales = nullptr;   // [tokens][k / 32]; max |value| of the block / 127
+    const int32_t* sums = nullptr;   // [tokens][k / 32]; sum of the block's quants
     uint32_t tokens = 0;
-    uint32_t k = 0;                   // Multiple of 32 for quantised weights.
+    uint32_t k = 0;  // Multiple of 32 for quantised weights.
 };
 
 // Attention of one query position over one KV head of a paged cache. In every page, keys and
 // values of (layer, kv head) are F16 [kPageTokens][head_dim], at the given byte offsets.
 struct AttentionArgs {
-    const float* query = nullptr;              // [group][head_dim], rotated, not scaled
-    const std::byte* const* pages = nullptr;   // [ceil(context / kPageTokens)]
-    uint64_t key_offset = 0;                   // Bytes from a page's base.
+    const float* query = nullptr;             // [group][head_dim], rotated, not scaled
+    const std::byte* const* pages = nullptr;  // [ceil(context / kPageTokens)]
+    uint64_t key_offset = 0;                  // Bytes from a page's base.
     uint64_t value_offset = 0;
-    uint32_t group = 0;                        // Query heads that share the KV head.
-    uint32_t head_dim = 0;                     // Multiple of 16, at most 256.
-    uint32_t context = 0;                      // Visible positions, from 0; >= 1.
-    float scale = 0;                           // 1 / sqrt(head_dim)
-    float* out = nullptr;                      // [group][head_dim]
+    uint32_t group = 0;     // Query heads of the KV head, 1 to kGroupMax.
+    uint32_t head_dim = 0;  // Multiple of 16, at most kHeadDimMax.
+    uint32_t context = 0;   // Visible positions, from 0; >= 1.
+    float scale = 0;        // 1 / sqrt(head_dim)
+    float* out = nullptr;   // [group][head_dim]
 };
 
 struct KernelTable {
     std::string_view name;  // "scalar", "avx2", "avx512_vnni"
 
     // One vector of k values (multiple of 32): quants [k], scales [k / 32], sums [k / 32].
+    // A block that holds an infinity or a NaN gets the scale NaN and zero quants, so that it shows
+    // in every product. Bit-identical in all tables.
     void (*quantize)(const float* values, uint32_t k, int8_t* quants, float* scales,
                      int32_t* sums) noexcept;
     // out[token * out_stride + row] for the rows of panels [panel_begin, panel_end), clipped to
-    // w.rows.
+    // w.rows. Quantised types: bit-identical in all tables.
     void (*matmul)(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end,
                    const Activations& x, float* out, size_t out_stride) noexcept;
     // One row of w as floats: out [columns]. For embedding lookups.
@@ -62,8 +70,7 @@ struct KernelTable {
                      float* out) noexcept;
     // Rotates adjacent pairs (2i, 2i+1) of one head in place, as GGUF's llama files are permuted
     // for: cos, sin [head_dim / 2] of the position.
-    void (*rope_pairs)(float* head, const float* cos, const float* sin,
-                       uint32_t head_dim) noexcept;
+    void (*rope_pairs)(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept;
     // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
     void (*silu_mul)(const float* gate, const float* up, uint32_t n, float* out) noexcept;
     // x[i] += y[i]
@@ -75,7 +82,7 @@ struct KernelTable {
 
 // The best table that this CPU and operating system support. The environment variable
 // REKINDLE_ISA=scalar|avx2|avx512_vnni forces one; nullptr if that one cannot run here or the
-// name is unknown.
+// name is unknown; unset or empty forces none.
 const KernelTable* select_kernel_table() noexcept;
 // By name; nullptr if unknown or unsupported by this CPU.
 const KernelTable* find_kernel_table(std::string_view name) noexcept;

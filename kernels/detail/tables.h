@@ -1,0 +1,43 @@
+// The functions of each instruction set, for kernel_table.cpp to put into tables. Only plain
+// functions cross this border: files with -m flags define no objects and use no library templates.
+// Contracts: kernels/kernel_table.h. `avx512_vnni` may be called only after the feature test.
+#pragma once
+#include "kernels/kernel_table.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rekindle::kernels {
+
+namespace scalar {
+
+void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
+              int32_t* sums) noexcept;
+void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
+            float* out, size_t out_stride) noexcept;
+void dequantize_row(const PackedMatrix& w, uint32_t row, float* out) noexcept;
+void rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) noexcept;
+void rope_pairs(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept;
+void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexcept;
+void add(float* x, const float* y, uint32_t n) noexcept;
+void store_f16(const float* x, uint32_t n, uint16_t* out) noexcept;
+void attention(const AttentionArgs& args) noexcept;
+
+}  // namespace scalar
+
+namespace avx512_vnni {
+
+void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
+              int32_t* sums) noexcept;
+void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
+            float* out, size_t out_stride) noexcept;
+void rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) noexcept;
+void rope_pairs(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept;
+void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexcept;
+void add(float* x, const float* y, uint32_t n) noexcept;
+void store_f16(const float* x, uint32_t n, uint16_t* out) noexcept;
+void attention(const AttentionArgs& args) noexcept;
+
+}  // namespace avx512_vnni
+
+}  // namespace rekindle::kernels

@@ -1,0 +1,58 @@
+#include "kernels/kernel_table.h"
+
+#include "kernels/cpu_features.h"
+#include "kernels/detail/tables.h"
+
+#include <cstdlib>
+
+namespace rekindle::kernels {
+namespace {
+
+constexpr KernelTable kScalar{
+    .name = "scalar",
+    .quantize = scalar::quantize,
+    .matmul = scalar::matmul,
+    .dequantize_row = scalar::dequantize_row,
+    .rms_norm = scalar::rms_norm,
+    .rope_pairs = scalar::rope_pairs,
+    .silu_mul = scalar::silu_mul,
+    .add = scalar::add,
+    .store_f16 = scalar::store_f16,
+    .attention = scalar::attention,
+};
+
+constexpr KernelTable kAvx512Vnni{
+    .name = "avx512_vnni",
+    .quantize = avx512_vnni::quantize,
+    .matmul = avx512_vnni::matmul,
+    .dequantize_row = scalar::dequantize_row,  // One row per token: not worth vectors.
+    .rms_norm = avx512_vnni::rms_norm,
+    .rope_pairs = avx512_vnni::rope_pairs,
+    .silu_mul = avx512_vnni::silu_mul,
+    .add = avx512_vnni::add,
+    .store_f16 = avx512_vnni::store_f16,
+    .attention = avx512_vnni::attention,
+};
+
+}  // namespace
+
+const KernelTable* find_kernel_table(std::string_view name) noexcept {
+    if (name == kScalar.name) {
+        return &kScalar;
+    }
+    if (name == kAvx512Vnni.name && cpu_features().avx512_vnni) {
+        return &kAvx512Vnni;
+    }
+    return nullptr;
+}
+
+const KernelTable* select_kernel_table() noexcept {
+    const char* forced = std::getenv(
+        "REKINDLE_ISA");  // NOLINT(concurrency-mt-unsafe): nothing in the product calls setenv.
+    if (forced != nullptr && *forced != '\0') {
+        return find_kernel_table(forced);
+    }
+    return cpu_features().avx512_vnni ? &kAvx512Vnni : &kScalar;
+}
+
+}  // namespace rekindle::kernels

@@ -1,0 +1,219 @@
+#include "tests/kernels/support.h"
+
+#include "kernels/pack.h"
+
+#include <bit>
+
+namespace rekindle::kernels::test {
+namespace {
+
+uint16_t read_u16(const std::byte* place) {
+    uint16_t value = 0;
+    std::memcpy(&value, place, sizeof value);
+    return value;
+}
+
+void write_u16(std::byte* place, uint16_t value) {
+    std::memcpy(place, &value, sizeof value);
+}
+
+// Zero, the least denormal, a negative denormal, the largest finite value, its negative, one.
+constexpr uint16_t kExtremeHalves[] = {0x0000, 0x0001, 0x83ff, 0x7bff, 0xfbff, 0x3c00};
+
+uint16_t random_half(Random& random, Weights weights) {
+    if (weights == Weights::kAdversarial) {
+        return kExtremeHalves[random.bits() % std::size(kExtremeHalves)];
+    }
+    return half_from_float(random.normal() * 0.01F);
+}
+
+float random_value(Random& random, Weights weights) {
+    if (weights == Weights::kAdversarial && random.bits() % 4 == 0) {
+        return random.bits() % 2 == 0 ? 0.0F : std::ldexp(random.normal(), -30);
+    }
+    return random.normal() * 0.05F;
+}
+
+}  // namespace
+
+bool is_quantised(WeightType type) {
+    return weight_type_traits(type).block_columns > 1;
+}
+
+std::vector<const KernelTable*> usable_tables() {
+    std::vector<const KernelTable*> tables;
+    for (const char* name : {"scalar", "avx2", "avx512_vnni"}) {
+        if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
+            tables.push_back(table);
+        }
+    }
+    return tables;
+}
+
+std::vector<float> Random::normals(size_t count, float scale) {
+    std::vector<float> out(count);
+    for (float& value : out) {
+        value = normal() * scale;
+    }
+    return out;
+}
+
+Matrix::Matrix(WeightType matrix_type, uint32_t matrix_rows, uint32_t matrix_columns, uint64_t seed,
+               Weights weights)
+    : type(matrix_type),
+      rows(matrix_rows),
+      columns(matrix_columns),
+      plain_(plain_bytes(type, rows, columns)),
+      storage_(packed_bytes(type, rows, columns) + 64) {
+    Random random(seed);
+    fill(random, weights);
+    void* aligned = storage_.data();
+    size_t space = storage_.size();
+    packed_ =
+        static_cast<std::byte*>(std::align(64, packed_bytes(type, rows, columns), aligned, space));
+    pack_weights(type, rows, columns, plain_.data(), packed_);
+}
+
+void Matrix::fill(Random& random, Weights weights) {
+    const WeightTypeTraits& traits = weight_type_traits(type);
+    for (size_t at = 0; at < plain_.size(); at += traits.block_bytes) {
+        std::byte* block = plain_.data() + at;
+        if (type == WeightType::kF32) {
+            const float value = random_value(random, weights);
+            std::memcpy(block, &value, sizeof value);
+        } else if (type == WeightType::kF16) {
+            write_u16(block, half_from_float(random_value(random, weights)));
+        } else if (type == WeightType::kBF16) {
+            const auto bits = std::bit_cast<uint32_t>(random_value(random, weights));
+            write_u16(block, static_cast<uint16_t>(bits >> 16));
+        } else {
+            const bool extreme = weights == Weights::kAdversarial && random.bits() % 2 == 0;
+            const auto same = static_cast<std::byte>(random.bits() % 2 == 0 ? 0x80 : 0xff);
+            for (uint32_t i = 0; i < traits.block_bytes; ++i) {
+                block[i] = extreme ? same : static_cast<std::byte>(random.bits());
+            }
+            write_u16(block, random_half(random, weights));
+            if (type == WeightType::kQ4_1) {
+                write_u16(block + 2, random_half(random, weights));
+            }
+        }
+    }
+}
+
+PackedMatrix Matrix::packed() const {
+    return PackedMatrix{.type = type, .rows = rows, .columns = columns, .data = packed_};
+}
+
+double Matrix::value(uint32_t row, uint32_t column) const {
+    const WeightTypeTraits& traits = weight_type_traits(type);
+    const size_t blocks = columns / traits.block_columns;
+    const std::byte* block =
+        plain_.data() + (row * blocks + column / traits.block_columns) * traits.block_bytes;
+    const uint32_t place = column % traits.block_columns;
+    const auto nibble = [&](const std::byte* quants) {
+        const auto pair = std::to_integer<uint32_t>(quants[place % 16]);
+        return static_cast<double>(place < 16 ? pair & 15U : pair >> 4);
+    };
+    switch (type) {
+        case WeightType::kF32: {
+            float value = 0;
+            std::memcpy(&value, block, sizeof value);
+            return double{value};
+        }
+        case WeightType::kF16:
+            return half_to_double(read_u16(block));
+        case WeightType::kBF16:
+            return double{std::bit_cast<float>(uint32_t{read_u16(block)} << 16)};
+        case WeightType::kQ4_0:
+            return half_to_double(read_u16(block)) * (nibble(block + 2) - 8);
+        case WeightType::kQ4_1:
+            return half_to_double(read_u16(block)) * nibble(block + 4) +
+                   half_to_double(read_u16(block + 2));
+        case WeightType::kQ8_0:
+            return half_to_double(read_u16(block)) * std::to_integer<int8_t>(block[2 + place]);
+    }
+    return 0;
+}
+
+Inputs::Inputs(uint32_t token_count, uint32_t columns, uint64_t seed, float scale)
+    : tokens(token_count),
+      k(columns),
+      values(Random(seed).normals(size_t{token_count} * columns, scale)),
+      quants(values.size()),
+      scales(size_t{tokens} * (k / kBlockColumns)),
+      sums(scales.size()) {
+    const KernelTable* scalar = find_kernel_table("scalar");
+    for (uint32_t token = 0; token < tokens; ++token) {
+        const size_t block = size_t{token} * (k / kBlockColumns);
+        const size_t first = size_t{token} * k;
+        scalar->quantize(values.data() + first, k, quants.data() + first, scales.data() + block,
+                         sums.data() + block);
+    }
+}
+
+Activations Inputs::range(uint32_t first, uint32_t count) const {
+    const size_t block = size_t{first} * (k / kBlockColumns);
+    return Activations{.values = values.data() + size_t{first} * k,
+                       .quants = quants.data() + size_t{first} * k,
+                       .scales = scales.data() + block,
+                       .sums = sums.data() + block,
+                       .tokens = count,
+                       .k = k};
+}
+
+double Inputs::quantised(uint32_t token, uint32_t column) const {
+    const size_t block = size_t{token} * (k / kBlockColumns) + column / kBlockColumns;
+    return double{scales[block]} * quants[size_t{token} * k + column];
+}
+
+double half_to_double(uint16_t half) {
+    const double sign = (half & 0x8000) != 0 ? -1 : 1;
+    const int exponent = (half >> 10) & 31;
+    const int mantissa = half & 0x3ff;
+    if (exponent == 31) {
+        return mantissa != 0 ? std::nan("") : sign * HUGE_VAL;
+    }
+    return exponent == 0 ? sign * std::ldexp(mantissa, -24)
+                         : sign * std::ldexp(mantissa + 1024, exponent - 25);
+}
+
+// By search, so that it is obviously right: the nearest half, and the even one of two.
+uint16_t half_from_float(float value) {
+    const double magnitude = std::abs(double{value});
+    uint16_t low = 0;
+    uint16_t high = 0x7c00;  // Stands for 65,536, where infinity begins to be nearest.
+    const auto decode = [](uint16_t half) {
+        return half == 0x7c00 ? 65536.0 : half_to_double(half);
+    };
+    while (high - low > 1) {
+        const auto middle = static_cast<uint16_t>((low + high) / 2);
+        (decode(middle) <= magnitude ? low : high) = middle;
+    }
+    const double below = magnitude - decode(low);
+    const double above = decode(high) - magnitude;
+    const bool up = above < below || (above == below && high % 2 == 0);
+    const auto sign = static_cast<uint16_t>(std::signbit(value) ? 0x8000 : 0);
+    return static_cast<uint16_t>(sign | (up ? high : low));
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    if (a.size() != b.size()) {
+        return false;
+    }
+    for (size_t i = 0; i < a.size(); ++i) {
+        const bool both_nan = std::isnan(a[i]) && std::isnan(b[i]);
+        if (!both_nan && std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::vector<float> multiply(const KernelTable& table, const Matrix& w, const Activations& x) {
+    std::vector<float> out(size_t{x.tokens} * w.rows);
+    const uint32_t panels = (w.rows + kPanelRows - 1) / kPanelRows;
+    table.matmul(w.packed(), 0, panels, x, out.data(), w.rows);
+    return out;
+}
+
+}  // namespace rekindle::kernels::test
