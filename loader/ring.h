@@ -36,6 +36,9 @@ public:
     Ring& operator=(const Ring&) = delete;
     ~Ring();
 
+    // Reads that fit in flight together.
+    uint32_t depth() const noexcept { return static_cast<uint32_t>(slots_.size()); }
+
     bool has_room() const noexcept { return !free_.empty(); }
 
     uint32_t in_flight() const noexcept;

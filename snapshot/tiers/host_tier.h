@@ -1,12 +1,13 @@
-// Images in host memory: extents (memory files) filled by the loader, shared read-only with workers.
-// A restore reads chunks in order through io_uring, verifies each one's XXH3 and opens its latch;
-// many requests for one image share one restore. A failed restore wakes everybody with the reason.
-// Threading: public members on any thread. One loader thread owns the ring.
+// Images in host memory: extents (memory files) filled by the loader, shared read-only with
+// workers. A restore reads chunks in order through io_uring, verifies each one's XXH3 and opens its
+// latch; many requests for one image share one restore. A failed restore wakes everybody with the
+// reason. Threading: public members on any thread. One loader thread owns the ring.
 #pragma once
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "loader/chunk_store.h"
+#include "loader/read_backend.h"
 
 #include <chrono>
 #include <cstdint>
@@ -18,9 +19,10 @@
 namespace rekindle::snapshot {
 
 struct HostTierOptions {
-    uint64_t budget_bytes = 0;   // All extents together never exceed this.
-    uint64_t extent_bytes = 64ULL << 20;
-    uint32_t queue_depth = 16;
+    uint64_t budget_bytes = 0;  // All extents together never exceed this.
+    uint64_t extent_bytes =
+        64ULL << 20;            // Whole pages; larger for an image of more than 120 of them.
+    uint32_t queue_depth = 16;  // Reads of at most 1 MiB that are in flight together.
 };
 
 struct RestoreTimes {
@@ -38,12 +40,14 @@ public:
     virtual const std::string& digest() const noexcept = 0;
     virtual const std::string& index_json() const noexcept = 0;
     virtual uint64_t bytes() const noexcept = 0;
+
     // Read-only descriptors for a worker: extents in order, and the latches.
     struct Descriptors {
         std::vector<UniqueFd> extents;
         std::vector<uint64_t> extent_bytes;
         UniqueFd latches;
     };
+
     virtual Result<Descriptors> descriptors() const = 0;
     virtual bool complete() const noexcept = 0;
     virtual bool failed() const noexcept = 0;
@@ -54,13 +58,19 @@ class HostTier {
 public:
     static Result<std::unique_ptr<HostTier>> create(loader::ChunkStore& store, const Clock& clock,
                                                     HostTierOptions options);
+    // Reads through `backend` (which then decides the queue depth).
+    static Result<std::unique_ptr<HostTier>> create(loader::ChunkStore& store, const Clock& clock,
+                                                    HostTierOptions options,
+                                                    std::unique_ptr<loader::ReadBackend> backend);
     // Waits for running restores, then CHECKs that no handle is left.
     virtual ~HostTier() = default;
 
     // Returns at once; the restore runs behind the latches. `done` is called once, on the loader
     // thread (or at once when the image is resident), with success or the reason of the failure.
     // kResourceExhausted names need and budget when the image cannot fit even after evicting every
-    // image that nobody holds; kNotFound when the store has no such image.
+    // image that nobody holds; kNotFound when the store has no such image. When acquire fails,
+    // `done` is not called. A restore that fails says so through `done` and the latches, and the
+    // next acquire starts afresh. `done` must not block.
     using Done = std::function<void(Result<RestoreTimes>)>;
     virtual Result<std::shared_ptr<ResidentImage>> acquire(const std::string& digest,
                                                            Done done) = 0;

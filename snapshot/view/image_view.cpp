@@ -1,6 +1,7 @@
 #include "snapshot/view/image_view.h"
 
 #include "base/units.h"
+#include "snapshot/view/address_space.h"
 #include "snapshot/view/latches.h"
 
 #include <fmt/format.h>
@@ -20,27 +21,6 @@ struct ImageView::State {
 };
 
 namespace {
-
-constexpr uint64_t kHugePageBytes = 2 * kMiB;  // x86-64 and AArch64 with 4 KiB base pages.
-
-// Address space without memory, its start aligned so that huge pages of the extents can be mapped
-// as such.
-Result<Mapping> reserve_aligned(uint64_t bytes) {
-    const uint64_t reserved = align_up(bytes, kPageBytes) + kHugePageBytes;
-    void* start =
-        ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
-        return errno_error(fmt::format("reserve {} of address space", format_bytes(bytes)), errno);
-    }
-    auto* const first = static_cast<std::byte*>(start);
-    const uint64_t address = reinterpret_cast<uint64_t>(first);
-    const uint64_t head = align_up(address, kHugePageBytes) - address;
-    if (head > 0) {
-        ::munmap(first, head);
-    }
-    ::munmap(first + head + bytes, reserved - head - bytes);
-    return Mapping::adopt(first + head, bytes);
-}
 
 Result<void> map_extent(const ExtentFile& extent, std::byte* place) {
     auto on_file = file_bytes(extent.fd.get());
@@ -76,7 +56,7 @@ Result<Mapping> map_extents(const ImageLayout& layout, const std::vector<ExtentF
         return Error{ErrorCode::kInvalidArgument,
                      fmt::format("extents hold {} bytes, the image has {}", total, layout.bytes)};
     }
-    auto mapping = reserve_aligned(total);
+    auto mapping = reserve_address_space(total);
     if (!mapping) {
         return mapping;
     }

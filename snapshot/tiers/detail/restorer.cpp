@@ -1,0 +1,283 @@
+#include "snapshot/tiers/detail/restorer.h"
+
+#include "base/units.h"
+#include "loader/chunk_codec.h"
+#include "snapshot/view/latches.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <sys/mman.h>
+
+namespace rekindle::snapshot {
+namespace {
+
+// A read of 1 MiB is enough to be sequential for the disk, and small enough that the first chunk
+// does not wait for a whole queue of others.
+constexpr uint64_t kReadBytesMax = 1 * kMiB;
+// Compressed chunks that are read ahead; they are few, and stand at the front of an image.
+constexpr size_t kStagingMax = 2;
+
+Result<Mapping> allocate_staging() {
+    void* const data = ::mmap(nullptr, loader::kChunkBytesMax, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) {
+        return errno_error("allocate a buffer", errno);
+    }
+    return Mapping::adopt(data, loader::kChunkBytesMax);
+}
+
+}  // namespace
+
+Restorer::Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> backend,
+                   Finished finished)
+    : clock_(clock),
+      finished_(std::move(finished)),
+      // A slot per read in flight, and one whose reads are all still to start.
+      ring_(std::move(backend)),
+      open_(ring_.depth() + 1),
+      thread_([this] { run(); }) {}
+
+Restorer::~Restorer() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+    REKINDLE_CHECK(jobs_.empty() && queued_.empty(), "a restore is outstanding");
+}
+
+void Restorer::restore(std::shared_ptr<HostImage> image,
+                       std::vector<loader::ChunkLocation> places) {
+    auto job = std::make_unique<Job>();
+    job->image = std::move(image);
+    job->places = std::move(places);
+    job->started = clock_.monotonic();
+    {
+        const std::lock_guard lock(mutex_);
+        queued_.push_back(std::move(job));
+    }
+    wake_.notify_one();
+}
+
+void Restorer::run() {
+    while (take_jobs()) {
+        start_reads();
+        if (ring_.in_flight() > 0) {
+            take_outcome(ring_.wait());
+        }
+        finish_jobs();
+    }
+}
+
+bool Restorer::take_jobs() {
+    std::unique_lock lock(mutex_);
+    if (jobs_.empty()) {
+        if (queued_.empty()) {
+            staging_.clear();
+        }
+        wake_.wait(lock, [this] { return stopping_ || !queued_.empty(); });
+    }
+    while (!queued_.empty()) {
+        jobs_.push_back(std::move(queued_.front()));
+        queued_.pop_front();
+    }
+    return !jobs_.empty();
+}
+
+void Restorer::start_reads() {
+    while (ring_.has_room()) {
+        OpenChunk* const chunk = next_to_read();
+        if (chunk == nullptr) {
+            return;
+        }
+        const loader::ChunkLocation& place = chunk->job->places[chunk->index];
+        const uint64_t bytes = std::min(kReadBytesMax, chunk->out.size() - chunk->started);
+        ring_.start({.fd = place.fd,
+                     .direct = place.direct,
+                     .offset = place.offset + chunk->started,
+                     .out = chunk->out.subspan(chunk->started, bytes),
+                     .tag = static_cast<uint64_t>(chunk - open_.data())});
+        chunk->started += bytes;
+        ++chunk->reads;
+    }
+}
+
+Restorer::OpenChunk* Restorer::next_to_read() {
+    if (reading_ != nullptr && reading_->job->error) {
+        // Its image has failed: what is in flight comes back, the rest is not read.
+        reading_->out = reading_->out.first(reading_->started);
+        OpenChunk* const given_up = std::exchange(reading_, nullptr);
+        if (given_up->reads == 0) {
+            close_chunk(*given_up);
+        }
+    }
+    if (reading_ == nullptr || reading_->started == reading_->out.size()) {
+        reading_ = open_next_chunk();
+    }
+    return reading_;
+}
+
+Restorer::OpenChunk* Restorer::open_next_chunk() {
+    const auto slot = std::ranges::find(open_, nullptr, &OpenChunk::job);
+    if (slot == open_.end()) {
+        return nullptr;
+    }
+    for (size_t i = 0; i < jobs_.size(); ++i) {
+        Job& job = *jobs_[(turn_ + i) % jobs_.size()];
+        if (job.error || job.next_chunk == job.places.size()) {
+            continue;
+        }
+        auto opened = open_chunk(*slot, job);
+        if (!opened) {
+            fail(job, job.next_chunk, opened.error());
+            continue;
+        }
+        if (slot->job != nullptr) {
+            turn_ = (turn_ + i + 1) % jobs_.size();
+            return &*slot;
+        }
+    }
+    return nullptr;
+}
+
+// Leaves `chunk` free when there is no staging buffer now.
+Result<void> Restorer::open_chunk(OpenChunk& chunk, Job& job) {
+    const loader::ImageChunk& wanted = job.image->index().chunks[job.next_chunk];
+    const loader::ChunkLocation& place = job.places[job.next_chunk];
+    const uint64_t stored = align_up(place.stored_bytes, kPageBytes);
+    OpenChunk opened;
+    if (place.codec == loader::ChunkCodec::kPlain) {
+        if (place.stored_bytes != wanted.bytes) {
+            return Error{ErrorCode::kCorrupt, fmt::format("{} bytes are stored, the image says {}",
+                                                          place.stored_bytes, wanted.bytes)};
+        }
+        opened.out = job.image->memory().space().subspan(wanted.offset, wanted.bytes);
+    } else {
+        if (stored > loader::kChunkBytesMax) {
+            return Error{ErrorCode::kCorrupt,
+                         fmt::format("{} bytes are stored", place.stored_bytes)};
+        }
+        const auto staged = std::ranges::count_if(
+            open_, [](const OpenChunk& other) { return other.staging.valid(); });
+        if (static_cast<size_t>(staged) >= kStagingMax) {
+            return {};
+        }
+        if (staging_.empty()) {
+            auto buffer = allocate_staging();
+            if (!buffer) {
+                return std::move(buffer).error();
+            }
+            staging_.push_back(std::move(buffer).value());
+        }
+        opened.staging = std::move(staging_.back());
+        staging_.pop_back();
+        opened.out = opened.staging.span().first(stored);
+    }
+    opened.job = &job;
+    opened.index = job.next_chunk++;
+    ++job.open_chunks;
+    chunk = std::move(opened);
+    return {};
+}
+
+void Restorer::take_outcome(const loader::ReadOutcome& outcome) {
+    OpenChunk& chunk = open_[outcome.tag];
+    --chunk.reads;
+    if (!outcome.result && !chunk.error) {
+        chunk.error = outcome.result.error();
+        fail(*chunk.job, chunk.index, *chunk.error);
+    }
+    const bool all_started = &chunk != reading_ || chunk.started == chunk.out.size();
+    if (chunk.reads == 0 && all_started) {
+        if (&chunk == reading_) {
+            reading_ = nullptr;
+        }
+        close_chunk(chunk);
+    }
+}
+
+void Restorer::close_chunk(OpenChunk& chunk) {
+    Job& job = *chunk.job;
+    if (!job.error) {
+        auto verified = verify(chunk);
+        if (verified) {
+            job.times.bytes_read += chunk.out.size();
+            publish(job, chunk.index);
+        } else {
+            fail(job, chunk.index, verified.error());
+        }
+    }
+    if (chunk.staging.valid()) {
+        staging_.push_back(std::move(chunk.staging));
+    }
+    --job.open_chunks;
+    chunk = OpenChunk{};
+}
+
+Result<void> Restorer::verify(const OpenChunk& chunk) {
+    const Job& job = *chunk.job;
+    const loader::ImageChunk& wanted = job.image->index().chunks[chunk.index];
+    const loader::ChunkLocation& place = job.places[chunk.index];
+    const auto plain = job.image->memory().space().subspan(wanted.offset, wanted.bytes);
+    if (place.codec == loader::ChunkCodec::kZstd) {
+        auto filled = loader::decompress_chunk(chunk.out.first(place.stored_bytes), plain);
+        if (!filled) {
+            return filled;
+        }
+    }
+    const uint64_t found = xxh3(plain);
+    if (found != wanted.xxh3) {
+        return Error{ErrorCode::kCorrupt,
+                     fmt::format("its XXH3 is {:016x} instead of {:016x}", found, wanted.xxh3)};
+    }
+    return {};
+}
+
+void Restorer::publish(Job& job, size_t chunk) {
+    const Nanoseconds since = clock_.monotonic() - job.started;
+    if (job.published++ == 0) {
+        job.times.first_chunk = since;
+    }
+    job.times.total = since;
+    set_latch(job.image->memory().latches()[chunk], Latch::kReady);
+}
+
+void Restorer::fail(Job& job, size_t chunk, const Error& error) {
+    if (job.error) {
+        return;
+    }
+    const loader::ImageChunk& wanted = job.image->index().chunks[chunk];
+    job.error =
+        Error{error.code, fmt::format("image {}: chunk {} ({}): {}; run `rekindle deploy` "
+                                      "again",
+                                      job.image->digest(), chunk, wanted.id.hex(), error.message)};
+    // Waiters are told now, not when the reads that are still in flight have come back.
+    for (uint32_t& latch : job.image->memory().latches()) {
+        if (load_latch(latch) == Latch::kPending) {
+            set_latch(latch, Latch::kFailed);
+        }
+    }
+}
+
+void Restorer::finish_jobs() {
+    for (size_t i = 0; i < jobs_.size();) {
+        Job& job = *jobs_[i];
+        const bool whole = job.published == job.places.size();
+        if (job.open_chunks > 0 || !(whole || job.error)) {
+            ++i;
+            continue;
+        }
+        const std::unique_ptr<Job> done = std::move(jobs_[i]);
+        jobs_.erase(jobs_.begin() + static_cast<ptrdiff_t>(i));
+        if (done->error) {
+            finished_(std::move(done->image), *std::move(done->error));
+        } else {
+            finished_(std::move(done->image), done->times);
+        }
+    }
+}
+
+}  // namespace rekindle::snapshot

@@ -1,0 +1,92 @@
+// The loader thread: reads the chunks of images in order through its ring, checks each one's XXH3
+// and opens its latch. Images that are restored at the same time take turns, chunk by chunk, so
+// that a small one need not wait for a large one. Nothing becomes ready that did not match its
+// checksum. Threading: restore() from any thread; everything else is the loader thread's. Lifetime:
+// the destructor lets running restores end.
+#pragma once
+#include "base/clock.h"
+#include "loader/chunk_store.h"
+#include "loader/ring.h"
+#include "snapshot/tiers/detail/host_image.h"
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+namespace rekindle::snapshot {
+
+class Restorer {
+public:
+    // Called once per restore on the loader thread, after its last latch is set.
+    using Finished = std::function<void(std::shared_ptr<HostImage>, Result<RestoreTimes>)>;
+
+    Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> backend, Finished finished);
+    Restorer(const Restorer&) = delete;
+    Restorer& operator=(const Restorer&) = delete;
+    ~Restorer();
+
+    // `places`: where each chunk of the image lies, in order.
+    void restore(std::shared_ptr<HostImage> image, std::vector<loader::ChunkLocation> places);
+
+private:
+    struct Job {
+        std::shared_ptr<HostImage> image;
+        std::vector<loader::ChunkLocation> places;
+        Nanoseconds started{};
+        size_t next_chunk = 0;     // Whose reads start next.
+        size_t published = 0;      // Chunks that are ready.
+        uint32_t open_chunks = 0;  // With reads that are started or about to start.
+        RestoreTimes times;
+        std::optional<Error> error;  // Set once: no more reads start.
+    };
+
+    // A chunk that is being read.
+    struct OpenChunk {
+        Job* job = nullptr;
+        size_t index = 0;
+        std::span<std::byte> out;  // The place in the image, or of `staging`.
+        Mapping staging;           // Of a compressed chunk.
+        uint64_t started = 0;      // Bytes of `out` whose reads were started.
+        uint32_t reads = 0;        // In flight.
+        std::optional<Error> error;
+    };
+
+    void run();
+    // Moves restores that were asked for to jobs_; waits when there is nothing to do. False at the
+    // end.
+    bool take_jobs();
+    void start_reads();
+    // The chunk whose next piece should be read; nullptr when there is none now.
+    OpenChunk* next_to_read();
+    OpenChunk* open_next_chunk();
+    Result<void> open_chunk(OpenChunk& chunk, Job& job);
+    void take_outcome(const loader::ReadOutcome& outcome);
+    void close_chunk(OpenChunk& chunk);
+    // Fills the chunk's place from staging where needed, then compares the checksum.
+    Result<void> verify(const OpenChunk& chunk);
+    void publish(Job& job, size_t chunk);
+    void fail(Job& job, size_t chunk, const Error& error);
+    void finish_jobs();
+
+    const Clock& clock_;
+    const Finished finished_;
+    loader::Ring ring_;
+    std::vector<std::unique_ptr<Job>> jobs_;
+    std::vector<OpenChunk> open_;   // Slots; job == nullptr: free. The index is the reads' tag.
+    OpenChunk* reading_ = nullptr;  // Its reads are not all started.
+    size_t turn_ = 0;               // Which job opens the next chunk.
+    std::vector<Mapping> staging_;  // Kept while there is work.
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<std::unique_ptr<Job>> queued_;
+    bool stopping_ = false;
+    std::thread thread_;  // Last: runs over all of the above.
+};
+
+}  // namespace rekindle::snapshot
