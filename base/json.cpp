@@ -57,7 +57,7 @@ public:
     bool on_comment_part(json::string_view /*s*/, Error& /*ec*/) { return true; }
     bool on_comment(json::string_view /*s*/, Error& /*ec*/) { return true; }
 
-    std::string duplicate;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
+    std::optional<std::string> duplicate;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
 
 private:
     std::vector<std::unordered_set<std::string>> keys_;
@@ -85,10 +85,10 @@ Result<json::value> parse_json(std::string_view text, const JsonLimits& limits) 
     json::basic_parser<DuplicateKeyFinder> checker(options);
     boost::system::error_code ec;
     const size_t read = checker.write_some(false, text.data(), text.size(), ec);
-    if (!checker.handler().duplicate.empty()) {
+    if (checker.handler().duplicate) {
         return Error{ErrorCode::kInvalidArgument,
                      fmt::format("JSON: the key \"{}\" stands twice in one object",
-                                 checker.handler().duplicate)};
+                                 *checker.handler().duplicate)};
     }
     if (!ec && read < text.size()) {
         ec = json::error::extra_data;
