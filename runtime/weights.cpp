@@ -19,7 +19,7 @@ Error tensor_error(ErrorCode code, std::string_view name, std::string_view probl
     return Error{code, fmt::format("tensor {}: {}", name, problem)};
 }
 
-// Vectors are plain F32 in the image; matrices are packed.
+// Vectors are plain F32 in the image, whatever type their source had; matrices are packed.
 uint64_t expected_bytes(const TensorEntry& entry) {
     if (entry.rows == kVectorRows) {
         return uint64_t{entry.columns} * sizeof(float);
@@ -34,12 +34,8 @@ Result<void> check_tensor(const TensorEntry& entry, uint32_t rows, uint32_t colu
                                         entry.rows, entry.columns, rows, columns));
     }
     const auto& traits = kernels::weight_type_traits(entry.type);
-    if (rows == kVectorRows && entry.type != kernels::WeightType::kF32) {
-        return tensor_error(ErrorCode::kCorrupt, entry.name,
-                            fmt::format("is a vector of {}, only F32 is allowed", traits.name));
-    }
     const uint32_t step = entry.type == kernels::WeightType::kBF16 ? 2 : traits.block_columns;
-    if (columns % step != 0) {
+    if (rows != kVectorRows && columns % step != 0) {
         return tensor_error(ErrorCode::kCorrupt, entry.name,
                             fmt::format("rows of {} values are no multiple of {} as {} needs",
                                         columns, step, traits.name));
