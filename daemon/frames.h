@@ -96,7 +96,7 @@ struct CancelFrame {
 struct LogprobItem {
     std::string bytes;  // Of the token; may be part of a code point.
     int32_t token = 0;
-    float logprob = 0;
+    float logprob = 0;  // NaN: none (the first token of an echoed prompt).
     std::vector<LogprobItem> top;  // At most kTopLogprobsMax, without their own `top`.
 };
 
@@ -109,7 +109,7 @@ struct TokensFrame {
     uint32_t sampled = 0;  // Tokens sampled since the last frame of this id.
     Finish finish = Finish::kNone;
     std::string text;
-    std::vector<LogprobItem> logprobs;
+    std::vector<LogprobItem> logprobs;  // One per sampled token; before them an echoed prompt's.
     std::string matched_stop;  // The stop string that ended it, if one did.
     uint32_t wait_us = 0;      // First frame of an id: time blocked on latches.
     uint32_t prefill_us = 0;   // First frame of an id.

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 
 #include <chrono>
+#include <limits>
 #include <utility>
 
 namespace rekindle::daemon {
@@ -18,13 +19,33 @@ void WorkerAnswers::begin(const SubmitFrame& submit, const std::vector<runtime::
             bytes += tokenizer_.bytes_of(token);
         }
         answer.echo = sanitize_utf8(bytes);
+        answer.first_prompt_token = prompt.front();
     }
     answers_.insert_or_assign(submit.id, std::move(answer));
 }
 
-LogprobItem WorkerAnswers::logprob_of(runtime::TokenId token, float logprob) const {
-    return LogprobItem{
-        .bytes = std::string(tokenizer_.bytes_of(token)), .token = token, .logprob = logprob};
+LogprobItem WorkerAnswers::item_of(runtime::TokenId token, float logprob,
+                                   const std::vector<scheduler::TokenLogprob>& top,
+                                   uint8_t top_count) const {
+    const auto plain = [this](runtime::TokenId id, float value) {
+        return LogprobItem{
+            .bytes = std::string(tokenizer_.bytes_of(id)), .token = id, .logprob = value};
+    };
+    LogprobItem item = plain(token, logprob);
+    for (size_t i = 0; i < top.size() && i < top_count; ++i) {
+        item.top.push_back(plain(top[i].token, top[i].logprob));
+    }
+    return item;
+}
+
+void WorkerAnswers::add_prompt_logprobs(const Answer& answer, const scheduler::TokenEvent& event,
+                                        TokensFrame& frame) const {
+    constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+    frame.logprobs.push_back(item_of(answer.first_prompt_token, kNone, {}, 0));
+    for (const scheduler::PromptLogprob& token : event.prompt) {
+        frame.logprobs.push_back(
+            item_of(token.token, token.logprob, token.top, answer.top_logprobs));
+    }
 }
 
 TokensFrame WorkerAnswers::frame_of(Answer& answer, const scheduler::TokenEvent& event) const {
@@ -33,6 +54,9 @@ TokensFrame WorkerAnswers::frame_of(Answer& answer, const scheduler::TokenEvent&
         const auto elapsed = clock_.monotonic() - answer.begun;
         frame.prefill_us = static_cast<uint32_t>(
             std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count());
+        if (answer.want_logprobs && !answer.echo.empty()) {
+            add_prompt_logprobs(answer, event, frame);
+        }
         frame.text = std::exchange(answer.echo, {});
     }
     // The token that ends an answer has no text of its own.
@@ -48,11 +72,8 @@ TokensFrame WorkerAnswers::frame_of(Answer& answer, const scheduler::TokenEvent&
         frame.text += answer.text.flush();
     }
     if (answer.want_logprobs && !ends) {
-        LogprobItem item = logprob_of(event.token, event.logprob);
-        for (size_t i = 0; i < event.top.size() && i < answer.top_logprobs; ++i) {
-            item.top.push_back(logprob_of(event.top[i].token, event.top[i].logprob));
-        }
-        frame.logprobs.push_back(std::move(item));
+        frame.logprobs.push_back(
+            item_of(event.token, event.logprob, event.top, answer.top_logprobs));
     }
     return frame;
 }

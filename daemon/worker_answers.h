@@ -18,7 +18,7 @@ public:
     WorkerAnswers(const runtime::Tokenizer& tokenizer, const Clock& clock)
         : tokenizer_(tokenizer), clock_(clock) {}
 
-    // A sequence was given to the batcher. `prompt` is kept only for echo.
+    // A sequence was given to the batcher.
     void begin(const SubmitFrame& submit, const std::vector<runtime::TokenId>& prompt);
     void drop(uint64_t id) { answers_.erase(id); }
     bool has(uint64_t id) const { return answers_.contains(id); }
@@ -36,10 +36,16 @@ private:
         bool want_logprobs = false;
         uint8_t top_logprobs = 0;
         std::string echo;
+        runtime::TokenId first_prompt_token = 0;
     };
 
     TokensFrame frame_of(Answer& answer, const scheduler::TokenEvent& event) const;
-    LogprobItem logprob_of(runtime::TokenId token, float logprob) const;
+    LogprobItem item_of(runtime::TokenId token, float logprob,
+                        const std::vector<scheduler::TokenLogprob>& top,
+                        uint8_t top_count) const;
+    // The prompt's own items, for echo with log-probabilities.
+    void add_prompt_logprobs(const Answer& answer, const scheduler::TokenEvent& event,
+                             TokensFrame& frame) const;
 
     const runtime::Tokenizer& tokenizer_;
     const Clock& clock_;

@@ -309,7 +309,8 @@ void Session::start_sequence(StartSequence start) {
                      .seed = start.submit.seed},
         .top_logprobs = start.submit.top_logprobs,
         .want_logprobs = start.submit.want_logprobs,
-        .ignore_eos = start.submit.ignore_eos});
+        .ignore_eos = start.submit.ignore_eos,
+        .prompt_logprobs = start.submit.echo && start.submit.want_logprobs});
     if (!submitted) {
         answers_->drop(id);
         // A second Tokenized with an error is how a worker refuses after Go.
