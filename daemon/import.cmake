@@ -1,3 +1,10 @@
+# The cage of worker and importer.
+rekindle_library(
+    sandbox
+    SOURCES sandbox.cpp sandbox_landlock.cpp sandbox_seccomp.cpp
+    DEPS rekindle::base
+    PRIVATE_DEPS PkgConfig::libseccomp)
+
 # The importer: a model file's bytes to an image, in a confined process.
 if(TARGET rekindle_tokenizer AND TARGET rekindle_template AND TARGET rekindle_kernels)
     rekindle_library(
