@@ -117,6 +117,10 @@ template <typename Type, uint32_t kTokens>
         for (uint32_t t = 0; t < kTokens; ++t) {
             const int8_t* four = quants + t * quants_stride + j * detail::kLaneColumns;
             dots[t] = _mm512_dpbusd_epi32(dots[t], low, broadcast_quants(four));
+        }
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < kTokens; ++t) {
+            const int8_t* four = quants + t * quants_stride + j * detail::kLaneColumns;
             dots[t] =
                 _mm512_dpbusd_epi32(dots[t], high, broadcast_quants(four + kBlockColumns / 2));
         }
