@@ -149,6 +149,7 @@ Result<void> LocalChunkStore::commit_pending() {
 
 void LocalChunkStore::rollback() {
     const std::lock_guard lock(writes_);
+    static_cast<void>(recover());  // What can't be taken back now is before the next change.
     drop_pending();
 }
 
@@ -165,8 +166,7 @@ Result<void> LocalChunkStore::write_index(IndexBatch batch, IndexBatch inverse) 
     if (written) {
         return written;
     }
-    owed_ = std::move(inverse);
-    static_cast<void>(recover());  // Mostly fails as the write did; tried again before each change.
+    owed_ = std::move(inverse);  // Paid before the next change: now it would fail as the write did.
     drop_pending();
     return written;
 }
@@ -175,9 +175,9 @@ Result<void> LocalChunkStore::recover() {
     if (!owed_) {
         return {};
     }
-    auto resumed = index_->resume();
-    if (!resumed) {
-        return resumed;
+    auto reopened = index_->reopen();
+    if (!reopened) {
+        return reopened;
     }
     auto written = index_->write(*owed_);
     if (!written) {

@@ -37,6 +37,10 @@ Error index_error(std::string_view what, const rocksdb::Status& status) {
     return Error{code, fmt::format("{}: {}", what, status.ToString())};
 }
 
+Error closed(const std::string& folder) {
+    return Error{ErrorCode::kUnavailable, fmt::format("{}: could not be opened again", folder)};
+}
+
 std::vector<std::byte> encode(const ChunkRecord& record) {
     ByteWriter writer;
     writer.write(record.place.pack);
@@ -138,25 +142,46 @@ void IndexBatch::erase_image(std::string_view digest) {
     static_cast<void>(batch_->Delete(image_key(digest)));
 }
 
-StoreIndex::StoreIndex(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
+StoreIndex::StoreIndex(std::string folder) : folder_(std::move(folder)) {}
 
 StoreIndex::~StoreIndex() = default;
 
 Result<std::unique_ptr<StoreIndex>> StoreIndex::open(const std::string& folder) {
-    rocksdb::DB* opened = nullptr;
-    const rocksdb::Status status = rocksdb::DB::Open(options(), folder, &opened);
-    if (!status.ok()) {
-        return index_error(fmt::format("open {}", folder), status);
-    }
-    std::unique_ptr<StoreIndex> index(new StoreIndex(std::unique_ptr<rocksdb::DB>(opened)));
-    auto checked = check_version(*opened);
-    if (!checked) {
-        return std::move(checked).error().with_context(folder);
+    std::unique_ptr<StoreIndex> index(new StoreIndex(folder));
+    auto opened = index->open_database();
+    if (!opened) {
+        return std::move(opened).error();
     }
     return index;
 }
 
+Result<void> StoreIndex::open_database() {
+    rocksdb::DB* opened = nullptr;
+    const rocksdb::Status status = rocksdb::DB::Open(options(), folder_, &opened);
+    if (!status.ok()) {
+        return index_error(fmt::format("open {}", folder_), status);
+    }
+    db_.reset(opened);
+    return check_version(*opened).with_context(folder_);
+}
+
+Result<void> StoreIndex::reopen() {
+    const std::unique_lock lock(mutex_);
+    db_.reset();
+    auto opened = open_database();
+    if (opened || db_ != nullptr) {
+        return opened;
+    }
+    rocksdb::DB* readable = nullptr;
+    const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(options(), folder_, &readable);
+    if (status.ok()) {
+        db_.reset(readable);
+    }
+    return opened;
+}
+
 Result<ChunkRecords> StoreIndex::read_chunks() const {
+    const std::shared_lock lock(mutex_);
     ChunkRecords records;
     const std::string prefix(1, kChunkPrefix);
     const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator({}));
@@ -179,6 +204,10 @@ Result<ChunkRecords> StoreIndex::read_chunks() const {
 }
 
 Result<std::optional<std::string>> StoreIndex::read_image(std::string_view digest) const {
+    const std::shared_lock lock(mutex_);
+    if (db_ == nullptr) {
+        return closed(folder_);
+    }
     std::string text;
     const rocksdb::Status status = db_->Get({}, image_key(digest), &text);
     if (status.IsNotFound()) {
@@ -193,17 +222,13 @@ Result<std::optional<std::string>> StoreIndex::read_image(std::string_view diges
 Result<void> StoreIndex::write(IndexBatch& batch) {
     rocksdb::WriteOptions synced;
     synced.sync = true;
+    const std::shared_lock lock(mutex_);
+    if (db_ == nullptr) {
+        return closed(folder_);
+    }
     const rocksdb::Status status = db_->Write(synced, batch.batch_.get());
     if (!status.ok()) {
         return index_error("write the chunk index", status);
-    }
-    return {};
-}
-
-Result<void> StoreIndex::resume() {
-    const rocksdb::Status status = db_->Resume();
-    if (!status.ok()) {
-        return index_error("reopen the chunk index for writing", status);
     }
     return {};
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -60,11 +61,17 @@ public:
     Result<std::optional<std::string>> read_image(std::string_view digest) const;
     // After a failure it is unknown whether the batch will be there after a restart.
     Result<void> write(IndexBatch& batch);
-    // Leaves the state in which RocksDB refuses writes since a failed one.
-    Result<void> resume();
+    // Opens the database anew: after a failed write it refuses others, and its own recovery waits
+    // for its own idea of free space. If that fails too, what is there can still be read.
+    Result<void> reopen();
 
 private:
-    explicit StoreIndex(std::unique_ptr<rocksdb::DB> db);
+    explicit StoreIndex(std::string folder);
+
+    Result<void> open_database();
+
+    const std::string folder_;
+    mutable std::shared_mutex mutex_;  // Exclusive while the database is opened anew.
     std::unique_ptr<rocksdb::DB> db_;
 };
 
