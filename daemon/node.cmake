@@ -3,10 +3,10 @@ if(TARGET rekindle_importer AND TARGET rekindle_snapshot_tiers AND TARGET rekind
 rekindle_library(
     node
     SOURCES answer_stream.cpp catalog.cpp config.cpp data_folder.cpp model_instance.cpp
-            node_deploy.cpp node_impl.cpp worker_link.cpp worker_pool.cpp worker_process.cpp
+            node_deploy.cpp node_impl.cpp worker_link.cpp worker_pool.cpp
     DEPS rekindle::wire rekindle::async rekindle::billing rekindle::snapshot_tiers
          rekindle::loader rekindle::scheduler_admit rekindle::scheduler_scale
-    PRIVATE_DEPS rekindle::importer yaml-cpp CLI11::CLI11)
+    PRIVATE_DEPS rekindle::importer rekindle::process yaml-cpp CLI11::CLI11)
 endif()
 
 # The worker's side: no billing, no loader, no RocksDB.
