@@ -1,0 +1,31 @@
+// The daemon's JSON as the verbs use it: documents, errors in OpenAI's form, members with a
+// fallback, because a newer or older daemon may say more or less. Threading: none.
+#pragma once
+#include "base/json.h"
+#include "base/result.h"
+#include "cli/http_client.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace rekindle::cli {
+
+// GET of a JSON object. The error of a status >= 300 carries the daemon's own message.
+Result<json::object> get_json(HttpClient& client, const std::string& target);
+
+// {"error": {"message", …}} or whatever else came with a status >= 300.
+Error error_of_answer(const HttpResponse& response);
+// The error object of a stream whose status was good; kConflict when the request was at fault.
+Error error_of_object(const json::value& error);
+
+Result<json::object> parse_object(std::string_view text);
+
+// Members of an object from the daemon; "-" and 0 when absent or of another type.
+std::string text_member(const json::object& object, std::string_view key);
+uint64_t count_member(const json::object& object, std::string_view key);
+
+// The element objects of the array member `key`; kInternal when there is none.
+Result<json::array> array_member(const json::object& object, std::string_view key);
+
+}  // namespace rekindle::cli

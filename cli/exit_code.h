@@ -1,0 +1,22 @@
+// The exit codes of `rekindle`, which scripts rely on: they never change their meaning.
+#pragma once
+#include "base/result.h"
+
+namespace rekindle::cli {
+
+enum ExitCode : int {
+    kExitOk = 0,
+    kExitError = 1,         // It was tried and failed: daemon, worker, disk, broken stream.
+    kExitUsage = 2,         // The command line is wrong.
+    kExitNotFound = 3,      // The named model or file does not exist.
+    kExitNotReachable = 4,  // No daemon answers.
+    kExitRefused = 5,  // The daemon refuses: bad model file, name taken, busy, draining, limit.
+    kExitInterrupted = 130,  // Ctrl-C.
+};
+
+ExitCode exit_code_of(ErrorCode code) noexcept;
+
+// The error code that stands for an HTTP status >= 400 of the daemon.
+ErrorCode error_code_of_status(long status) noexcept;
+
+}  // namespace rekindle::cli
