@@ -1,0 +1,167 @@
+// Differential: whatever bytes become weights and activations, every table that this CPU can run
+// must agree with the scalar one (bit for bit where kernel_table.h says so), packing must be
+// reversible, and nothing may fault. Input: type, rows, blocks, tokens, one byte each; then
+// activations as floats; then weight bytes. What is missing reads as zero.
+#include "base/check.h"
+#include "kernels/kernel_table.h"
+#include "kernels/pack.h"
+#include "kernels/weight_types.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+namespace {
+
+using namespace rekindle::kernels;
+
+constexpr WeightType kTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
+                                 WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ8_0};
+
+class Reader {
+public:
+    explicit Reader(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+
+    void fill(void* place, size_t count) {
+        const size_t have = std::min(count, bytes_.size());
+        std::memset(place, 0, count);
+        if (have > 0) {
+            std::memcpy(place, bytes_.data(), have);
+        }
+        bytes_ = bytes_.subspan(have);
+    }
+
+    // 1 to max.
+    uint32_t count(uint32_t max) {
+        uint8_t byte = 0;
+        fill(&byte, 1);
+        return byte % max + 1;
+    }
+
+private:
+    std::span<const uint8_t> bytes_;
+};
+
+struct Case {
+    WeightType type;
+    uint32_t rows;
+    uint32_t columns;
+    uint32_t tokens;
+    std::vector<float> values;
+    std::vector<std::byte> packed;
+};
+
+bool quantised(WeightType type) {
+    return weight_type_traits(type).block_columns > 1;
+}
+
+bool same(float a, float b) {
+    return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b) ||
+           (std::isnan(a) && std::isnan(b));
+}
+
+Case read_case(Reader& reader) {
+    Case c;
+    c.type = kTypes[reader.count(std::size(kTypes)) - 1];
+    c.rows = reader.count(40);
+    c.columns = reader.count(18) * kBlockColumns;
+    c.tokens = reader.count(20);
+    c.values.resize(size_t{c.tokens} * c.columns);
+    reader.fill(c.values.data(), c.values.size() * sizeof(float));
+    std::vector<std::byte> plain(plain_bytes(c.type, c.rows, c.columns));
+    reader.fill(plain.data(), plain.size());
+    c.packed.resize(packed_bytes(c.type, c.rows, c.columns));
+    pack_weights(c.type, c.rows, c.columns, plain.data(), c.packed.data());
+    std::vector<std::byte> back(plain.size());
+    unpack_weights(c.type, c.rows, c.columns, c.packed.data(), back.data());
+    REKINDLE_CHECK(back == plain, "unpacking is the inverse of packing");
+    return c;
+}
+
+struct Outputs {
+    std::vector<int8_t> quants;
+    std::vector<float> scales;
+    std::vector<int32_t> sums;
+    std::vector<float> products;
+    std::vector<float> row;
+    std::vector<uint16_t> halves;
+};
+
+Outputs run(const KernelTable& table, const Case& c) {
+    Outputs out;
+    const size_t blocks = c.values.size() / kBlockColumns;
+    out.quants.resize(c.values.size());
+    out.scales.resize(blocks);
+    out.sums.resize(blocks);
+    table.quantize(c.values.data(), static_cast<uint32_t>(c.values.size()), out.quants.data(),
+                   out.scales.data(), out.sums.data());
+    const PackedMatrix w{
+        .type = c.type, .rows = c.rows, .columns = c.columns, .data = c.packed.data()};
+    const Activations x{.values = c.values.data(),
+                        .quants = out.quants.data(),
+                        .scales = out.scales.data(),
+                        .sums = out.sums.data(),
+                        .tokens = c.tokens,
+                        .k = c.columns};
+    out.products.resize(size_t{c.tokens} * c.rows);
+    table.matmul(w, 0, (c.rows + kPanelRows - 1) / kPanelRows, x, out.products.data(), c.rows);
+    out.row.resize(c.columns);
+    table.dequantize_row(w, c.rows - 1, out.row.data());
+    out.halves.resize(c.values.size());
+    table.store_f16(c.values.data(), static_cast<uint32_t>(c.values.size()), out.halves.data());
+    return out;
+}
+
+// Float types may be fused or not: two roundings for each k, of what the magnitudes bound.
+bool close(const Case& c, const Outputs& a, const Outputs& b, size_t index) {
+    const float x = a.products[index];
+    const float y = b.products[index];
+    if (!std::isfinite(x) || !std::isfinite(y)) {
+        return true;  // An intermediate overflow may happen in one order and not in the other.
+    }
+    const auto row = static_cast<uint32_t>(index % c.rows);
+    const float* values = c.values.data() + index / c.rows * c.columns;
+    std::vector<float> weights(c.columns);
+    const PackedMatrix w{
+        .type = c.type, .rows = c.rows, .columns = c.columns, .data = c.packed.data()};
+    find_kernel_table("scalar")->dequantize_row(w, row, weights.data());
+    double magnitude = 0;
+    for (uint32_t k = 0; k < c.columns; ++k) {
+        magnitude += std::abs(double{weights[k]} * values[k]);
+    }
+    return std::abs(double{x} - y) <= 4.0 * c.columns * 0x1p-24 * magnitude + 1e-40;
+}
+
+void compare(const Case& c, const Outputs& expected, const Outputs& out) {
+    REKINDLE_CHECK(out.quants == expected.quants && out.sums == expected.sums,
+                   "quantize has the same bits in every table");
+    REKINDLE_CHECK(std::equal(out.scales.begin(), out.scales.end(), expected.scales.begin(), same),
+                   "scales have the same bits in every table");
+    REKINDLE_CHECK(std::equal(out.row.begin(), out.row.end(), expected.row.begin(), same),
+                   "rows have the same bits in every table");
+    REKINDLE_CHECK(out.halves == expected.halves, "halves have the same bits in every table");
+    for (size_t i = 0; i < out.products.size(); ++i) {
+        REKINDLE_CHECK(quantised(c.type) ? same(out.products[i], expected.products[i])
+                                         : close(c, out, expected, i),
+                       "products agree with the scalar table");
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    Reader reader({data, size});
+    const Case c = read_case(reader);
+    const Outputs expected = run(*find_kernel_table("scalar"), c);
+    for (const char* name : {"avx2", "avx512_vnni"}) {
+        if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
+            compare(c, expected, run(*table, c));
+        }
+    }
+    return 0;
+}
