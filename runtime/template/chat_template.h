@@ -6,7 +6,9 @@
 #include "base/result.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,9 +17,11 @@
 namespace rekindle::runtime {
 
 struct TemplateLimits {
-    uint64_t steps_max = 1'000'000;      // Nodes evaluated.
-    uint32_t depth_max = 64;             // Nested calls, loops and expressions.
+    uint64_t steps_max = 1'000'000;  // Nodes evaluated.
+    uint32_t depth_max = 64;         // Nested calls, loops and expressions.
     uint64_t output_bytes_max = 4U << 20;
+    // What strftime_now shows, in UTC; without it the template finds no such function.
+    std::optional<int64_t> now_unix_s = std::nullopt;
 };
 
 // kUnsupported names the construct and its line; kInvalidArgument a syntax error and its line.
