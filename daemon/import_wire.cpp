@@ -1,5 +1,7 @@
 #include "daemon/import_wire.h"
 
+#include "base/utf8.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -59,12 +61,21 @@ ImportRecord read_index(ByteReader& reader) {
     return ImportIndex{{reinterpret_cast<const char*>(text.data()), text.size()}};
 }
 
+// The message quotes names out of the file, and goes on to logs, terminals and JSON.
+std::string printable(std::string message) {
+    message = sanitize_utf8(message);
+    std::replace_if(
+        message.begin(), message.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; },
+        ' ');
+    return message;
+}
+
 ImportRecord read_error(ByteReader& reader) {
     const auto code = reader.read<uint32_t>();
     Error error;
     error.code = code <= static_cast<uint32_t>(ErrorCode::kInternal) ? static_cast<ErrorCode>(code)
                                                                      : ErrorCode::kInternal;
-    error.message = reader.read_string();
+    error.message = printable(reader.read_string());
     return error;
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <exception>
@@ -19,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 namespace rekindle::daemon {
 
@@ -127,17 +129,20 @@ Result<std::string> import_confined(const Arguments& arguments) {
     return import_gguf(source->span(), send_chunk, ProgressSender());
 }
 
-// What libraries throw becomes a Result here, at the process's edge.
-Result<std::string> import_caught(const Arguments& arguments) {
+// What libraries throw becomes a record here, at the process's edge.
+std::vector<std::byte> last_record(const Arguments& arguments) {
+    // Made while there is memory.
+    std::vector<std::byte> out_of_memory = encode_error(
+        {ErrorCode::kResourceExhausted,
+         fmt::format("reading the model file needs more than the importer's {} of memory",
+                     format_bytes(arguments.memory_bytes))});
     try {
-        return import_confined(arguments);
+        const Result<std::string> index = import_confined(arguments);
+        return index ? encode_index(*index) : encode_error(index.error());
     } catch (const std::bad_alloc&) {
-        return Error{
-            ErrorCode::kResourceExhausted,
-            fmt::format("reading the model file needs more than the importer's {} of memory",
-                        format_bytes(arguments.memory_bytes))};
+        return out_of_memory;
     } catch (const std::exception& thrown) {
-        return Error{ErrorCode::kInternal, fmt::format("importer: {}", thrown.what())};
+        return encode_error({ErrorCode::kInternal, fmt::format("importer: {}", thrown.what())});
     }
 }
 
@@ -150,10 +155,8 @@ int importer_main(int argc, char** argv) {
     }
     ::signal(SIGPIPE, SIG_IGN);  // rekindled closes the pipe when it no longer wants the image.
     report_bus_errors();
-    const Result<std::string> index = import_caught(*arguments);
-    const Result<void> sent =
-        write_all(kImporterPipeFd, index ? encode_index(*index) : encode_error(index.error()));
-    std::_Exit(index && sent ? EXIT_SUCCESS : EXIT_FAILURE);
+    const Result<void> sent = write_all(kImporterPipeFd, last_record(*arguments));
+    std::_Exit(sent ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 }  // namespace rekindle::daemon
