@@ -51,7 +51,7 @@ TEST_CASE("a completions stream gives its text") {
 TEST_CASE("an error event is the error, with its message") {
     Heard heard;
     const auto broken = heard.take(
-        R"({"error":{"message":"the worker of x ended","type":"server_error","code":"unavailable"}})");
+        R"({"error":{"message":"the worker of x ended","type":"server_error","code":"x"}})");
     REQUIRE_FALSE(broken);
     CHECK(broken.error().code == ErrorCode::kInternal);
     CHECK(broken.error().message == "the worker of x ended");
