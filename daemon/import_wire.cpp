@@ -152,6 +152,15 @@ Result<ImportRecord> parse_import_record(const ImportRecordHeader& header,
     return record;
 }
 
+// No honest import makes more of a source: F16 vectors double and tables grow, a few times at most;
+// 1,024 layers of small tensors fill 9,216 pages, and few rows are padded to a panel.
+ImportSequence::ImportSequence(uint64_t source_bytes) noexcept {
+    constexpr uint64_t kGrowthMax = 8;
+    constexpr uint64_t kPaddingMax = 64 * kMiB;
+    constexpr uint64_t kSourceBytesMax = uint64_t{1} << 56;
+    image_bytes_max_ = std::min(source_bytes, kSourceBytesMax) * kGrowthMax + kPaddingMax;
+}
+
 Result<void> ImportSequence::accept(const ImportRecord& record) {
     if (ended_) {
         return corrupt("a record comes after the last one");

@@ -64,10 +64,7 @@ Result<ImportRecord> parse_import_record(const ImportRecordHeader& header,
 // Holds the records of one import against the order and the sizes that an image can have.
 class ImportSequence {
 public:
-    // No honest import makes more of a source: F16 vectors double, rows are padded to panels.
-    explicit ImportSequence(uint64_t source_bytes) noexcept
-        : image_bytes_max_(source_bytes > kSourceBytesMax ? ~uint64_t{0}
-                                                          : source_bytes * kGrowthMax + kGiB) {}
+    explicit ImportSequence(uint64_t source_bytes) noexcept;
 
     // kCorrupt when `record` may not come now.
     Result<void> accept(const ImportRecord& record);
@@ -77,12 +74,9 @@ public:
     bool ended() const noexcept { return ended_; }
 
 private:
-    static constexpr uint64_t kGrowthMax = 8;
-    static constexpr uint64_t kSourceBytesMax = uint64_t{1} << 56;
-
     Result<void> accept_chunk(const ImportChunk& chunk);
 
-    uint64_t image_bytes_max_;
+    uint64_t image_bytes_max_ = 0;
     uint64_t image_bytes_ = 0;
     bool ended_ = false;
 };

@@ -226,10 +226,11 @@ Result<StartedImporter> start_importer(const ImporterOptions& options, const Uni
 }
 
 // How a process ended that has closed its pipe; one that goes on regardless is killed.
-std::string end_of(WorkerProcess& process) {
-    constexpr int kExitMsMax = 5'000;  // A core dump is off; only a hang takes longer.
+std::string end_of(WorkerProcess& process, std::chrono::milliseconds silence_max) {
+    constexpr std::chrono::milliseconds kExitMax{
+        5'000};  // A core dump is off; only a hang is longer.
     pollfd ending{process.pidfd(), POLLIN, 0};
-    if (::poll(&ending, 1, kExitMsMax) <= 0) {
+    if (::poll(&ending, 1, static_cast<int>(std::min(silence_max, kExitMax).count())) <= 0) {
         process.kill();
     }
     return process.reap();
@@ -262,7 +263,7 @@ Result<ImportOutcome> run_importer(const ImporterOptions& options, UniqueFd sour
     if (!outcome->has_value()) {
         return Error{ErrorCode::kCorrupt,
                      fmt::format("the importer died ({}) while reading the model file",
-                                 end_of(started->process))};
+                                 end_of(started->process, options.silence_max))};
     }
     const Result<SourceState> after = inspect_source(*read_only);
     if (!after || !(*after == *before)) {
