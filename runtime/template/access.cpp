@@ -48,7 +48,8 @@ Value loop_attribute(const LoopState& loop, std::string_view name) {
         return Value::of(count - index - (name == "revindex" ? 0 : 1));
     }
     if (name == "depth" || name == "depth0") {
-        return Value::of(loop.depth + (name == "depth" ? 1 : 0));
+        // Jinja counts recursive loops only, which are refused here.
+        return Value::of(int64_t{name == "depth" ? 1 : 0});
     }
     if (name == "previtem") {
         return index == 0 ? Value::undefined("there is no previous item")

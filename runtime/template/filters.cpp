@@ -48,6 +48,9 @@ Value filter_edge(RunState& state, const Value& input, bool last) {
 }
 
 Value filter_int(RunState& state, const Value& input, const Arguments& arguments) {
+    if (input.is_undefined()) {
+        return state.bad_argument("'" + std::string(input.view()) + "' is undefined");
+    }
     const BoundArguments bound(state, arguments, "int", {"default", "base"});
     const Value otherwise = bound[0] == nullptr ? Value::of(int64_t{0}) : *bound[0];
     if (input.is_integral()) {
@@ -79,6 +82,9 @@ Value filter_int(RunState& state, const Value& input, const Arguments& arguments
 }
 
 Value filter_float(RunState& state, const Value& input, const Arguments& arguments) {
+    if (input.is_undefined()) {
+        return state.bad_argument("'" + std::string(input.view()) + "' is undefined");
+    }
     const BoundArguments bound(state, arguments, "float", {"default"});
     if (input.is_number()) {
         return Value::of(input.as_real());
@@ -100,6 +106,9 @@ Value filter_round(RunState& state, const Value& input, const Arguments& argumen
         return state.bad_argument("round takes a number");
     }
     const std::string_view method = bound.text_or(1, "common");
+    if (input.is_integral() && method == "common" && bound.integer_or(0, 0) >= 0) {
+        return Value::of(input.as_integer());
+    }
     const double scale =
         std::pow(10.0, static_cast<double>(std::clamp<int64_t>(bound.integer_or(0, 0), -300, 300)));
     const double scaled = input.as_real() * scale;

@@ -88,7 +88,6 @@ private:
     uint32_t loop_name_ = kNone;  // The string number of "loop", if the template speaks of it.
     uint32_t levels_ = 0;         // Nodes.
     uint32_t frames_ = 0;         // Macro calls and loops.
-    int64_t loop_depth_ = 0;
 };
 
 // One level of nodes, or with `frame` of calls and loops too.

@@ -90,7 +90,7 @@ private:
             mark = text_.find('{', mark);
             if (mark == std::string::npos || mark + 1 >= text_.size()) {
                 push(TokenKind::kText, text_.substr(at_));
-                at_ = text_.size();
+                advance(text_.size() - at_);
                 return;
             }
             const char second = text_[mark + 1];

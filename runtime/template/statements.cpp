@@ -251,15 +251,13 @@ Interpreter::Flow Interpreter::execute_for(const Node& node) {
         return node.operands[4] == kNone ? Flow::kNext : execute_in_scope(node.operands[4]);
     }
     Scope* const outer = scope_;
-    ++loop_depth_;
     const Flow flow = execute_loop(node, items);
-    --loop_depth_;
     scope_ = outer;
     return flow;
 }
 
 Interpreter::Flow Interpreter::execute_loop(const Node& node, std::span<const Value> items) {
-    LoopState* const loop = state_.make(LoopState{items, 0, loop_depth_ - 1});
+    LoopState* const loop = state_.make(LoopState{items, 0});
     Scope* const outer = scope_;
     scope_ = new_scope(outer);
     Value loop_value;

@@ -142,6 +142,22 @@ uint32_t to_upper(uint32_t codepoint) noexcept {
     return static_cast<uint32_t>(static_cast<int32_t>(codepoint) + delta_of(kToUpper, codepoint));
 }
 
+void append_upper(std::string& out, uint32_t codepoint) {
+    const auto* const end = std::end(kUpperExpansions);
+    const auto* const found = std::lower_bound(
+        std::begin(kUpperExpansions), end, codepoint,
+        [](const CaseExpansion& expansion, uint32_t value) { return expansion.from < value; });
+    if (found == end || found->from != codepoint) {
+        append_utf8(out, to_upper(codepoint));
+        return;
+    }
+    for (const uint32_t c : found->to) {
+        if (c != 0) {
+            append_utf8(out, c);
+        }
+    }
+}
+
 uint32_t to_lower(uint32_t codepoint) noexcept {
     return static_cast<uint32_t>(static_cast<int32_t>(codepoint) + delta_of(kToLower, codepoint));
 }

@@ -28,6 +28,8 @@ size_t codepoint_offset(std::string_view text, size_t index) noexcept;
 size_t first_character_bytes(std::string_view text) noexcept;
 
 uint32_t to_upper(uint32_t codepoint) noexcept;
+// With the mappings to several characters: ß gives SS.
+void append_upper(std::string& out, uint32_t codepoint);
 uint32_t to_lower(uint32_t codepoint) noexcept;
 bool is_cased(uint32_t codepoint) noexcept;
 

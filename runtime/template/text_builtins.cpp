@@ -50,8 +50,12 @@ Value change_case(RunState& state, std::string_view text, CaseChange change) {
     bool first = true;
     while (!text.empty()) {
         const DecodedCodepoint next = decode_utf8(text);
-        const bool raise = change == CaseChange::kUpper || (change != CaseChange::kLower && first);
-        append_utf8(out, raise ? to_upper(next.codepoint) : to_lower(next.codepoint));
+        if (change == CaseChange::kUpper) {
+            append_upper(out, next.codepoint);
+        } else {
+            append_utf8(out, first && change != CaseChange::kLower ? to_upper(next.codepoint)
+                                                                   : to_lower(next.codepoint));
+        }
         switch (change) {
             case CaseChange::kTitleMethod:
                 first = !is_cased(next.codepoint);

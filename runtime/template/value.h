@@ -179,7 +179,6 @@ struct Namespace {
 struct LoopState {
     std::span<const Value> items;
     size_t index;
-    int64_t depth;
 };
 
 // "int", "str", … as error messages have it.

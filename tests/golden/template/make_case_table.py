@@ -34,6 +34,15 @@ def main() -> None:
         lines.append(f"constexpr CaseRange {name}[] = {{")
         lines += ["    " + ", ".join(rows[i:i + 3]) + "," for i in range(0, len(rows), 3)]
         lines.append("};")
+    rows = []
+    for c in range(0x110000):
+        upper = [] if 0xD800 <= c < 0xE000 else [ord(u) for u in chr(c).upper()]
+        if len(upper) > 1:
+            rows.append("{0x%X, {%s}}" % (c, ", ".join(f"0x{u:X}" for u in upper)))
+    lines += ["struct CaseExpansion {", "    uint32_t from;", "    uint32_t to[3];", "};",
+              "constexpr CaseExpansion kUpperExpansions[] = {"]
+    lines += ["    " + ", ".join(rows[i:i + 3]) + "," for i in range(0, len(rows), 3)]
+    lines.append("};")
     out.write_text("\n".join([*lines, "// clang-format on"]) + "\n")
 
 
