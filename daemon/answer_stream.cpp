@@ -31,6 +31,7 @@ public:
     void delivered(uint32_t tokens) override { stream_->delivered(tokens); }
     Task<Result<billing::UsageFinal>> finish() override { return stream_->finish(); }
     void cancel() override { stream_->cancel(); }
+    void fail() override { stream_->fail(); }
     RequestTimes times() const override { return stream_->times(); }
 
 private:
@@ -270,6 +271,11 @@ void AnswerStream::cancel() {
         ended_at_ = services_.clock.monotonic();
         arrived_.notify();
     }
+}
+
+void AnswerStream::fail() {
+    failed_ = true;
+    cancel();
 }
 
 void AnswerStream::abandon() {

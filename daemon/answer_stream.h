@@ -80,6 +80,7 @@ public:
     void delivered(uint32_t tokens);
     Task<Result<billing::UsageFinal>> finish();
     void cancel();
+    void fail();
     RequestTimes times() const;
     // The handle is gone: settles what was not settled.
     void abandon();

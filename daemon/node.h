@@ -9,6 +9,7 @@
 #include "billing/ledger.h"
 #include "daemon/frames.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -30,6 +31,9 @@ struct DeploySpec {
     std::string currency = "USD";
     std::optional<std::chrono::milliseconds> idle;  // Keep-alive; nothing: the node's default.
     uint32_t context = 0;             // 0: the model's own.
+    // True once the client that deploys has left: the import may stop. Null: never. Shared, because
+    // the client's request ends before the import notices.
+    std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 
 struct DeploymentInfo {
@@ -42,6 +46,7 @@ struct DeploymentInfo {
     int64_t created_unix_s = 0;
     std::string price_input;
     std::string price_output;
+    std::string price_cached;
     std::string currency;
     // Residency, for `ps`.
     std::string tier;             // "worker", "memory", "disk"
@@ -103,6 +108,8 @@ public:
     virtual Task<Result<billing::UsageFinal>> finish() = 0;
     // The client is gone: work stops within a step, billed is what was delivered.
     virtual void cancel() = 0;
+    // We break the answer off (shutdown): as cancel(), but nothing is billed.
+    virtual void fail() = 0;
     virtual RequestTimes times() const = 0;
 };
 

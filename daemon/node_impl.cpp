@@ -62,6 +62,7 @@ DeploymentInfo NodeImpl::info_of(const ModelInstance& instance) const {
                         .created_unix_s = record.created_unix_s,
                         .price_input = record.price_input,
                         .price_output = record.price_output,
+                        .price_cached = record.price_cached,
                         .currency = record.currency};
     instance.describe(info);
     return info;

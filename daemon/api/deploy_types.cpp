@@ -1,0 +1,60 @@
+#include "daemon/api/deploy_types.h"
+
+#include "daemon/api/fields.h"
+
+namespace rekindle::daemon::api {
+namespace {
+
+json::object to_json(const Price& price) {
+    return {{"input", price.input},
+            {"output", price.output},
+            {"cached", price.cached},
+            {"currency", price.currency}};
+}
+
+}  // namespace
+
+json::object to_json(const Deployment& deployment) {
+    return {{"name", deployment.name},
+            {"revision", deployment.revision},
+            {"image", deployment.image},
+            {"architecture", deployment.architecture},
+            {"image_bytes", deployment.image_bytes},
+            {"context", deployment.context},
+            {"created", deployment.created_unix_s},
+            {"price", to_json(deployment.price)},
+            {"tier", deployment.tier},
+            {"resident_bytes", deployment.resident_bytes},
+            {"active_requests", deployment.active_requests},
+            {"idle_ms", deployment.idle_ms ? json::value(*deployment.idle_ms) : json::value()},
+            {"worker_pid", deployment.worker_pid}};
+}
+
+Result<Deployment> parse_deployment(const json::value& value) {
+    Fields fields(value, "deployment");
+    Deployment out;
+    out.name = fields.text("name");
+    out.revision = fields.text("revision");
+    out.image = fields.text("image");
+    out.architecture = fields.text("architecture");
+    out.image_bytes = fields.count("image_bytes");
+    out.context = static_cast<uint32_t>(fields.count("context"));
+    out.created_unix_s = static_cast<int64_t>(fields.count("created"));
+    out.tier = fields.text("tier");
+    out.resident_bytes = fields.count("resident_bytes");
+    out.active_requests = static_cast<uint32_t>(fields.count("active_requests"));
+    out.idle_ms = fields.integer_or_null("idle_ms");
+    out.worker_pid = static_cast<int32_t>(fields.count("worker_pid"));
+    if (fields.error()) {
+        return *fields.error();
+    }
+    Fields price(fields.member("price"), "deployment: price");
+    out.price = Price{price.text("input"), price.text("output"), price.text("cached"),
+                      price.text("currency")};
+    if (price.error()) {
+        return *price.error();
+    }
+    return out;
+}
+
+}  // namespace rekindle::daemon::api

@@ -1,0 +1,41 @@
+// Deployments on the admin API's wire (docs/admin-api.md).
+#pragma once
+#include "base/json.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace rekindle::daemon::api {
+
+struct Price {
+    std::string input;  // Decimal strings, currency units per million tokens.
+    std::string output;
+    std::string cached;
+    std::string currency;
+    bool operator==(const Price&) const = default;
+};
+
+struct Deployment {
+    std::string name;
+    std::string revision;
+    std::string image;
+    std::string architecture;
+    uint64_t image_bytes = 0;
+    uint32_t context = 0;
+    int64_t created_unix_s = 0;
+    Price price;
+    std::string tier;  // "worker", "memory", "disk"
+    uint64_t resident_bytes = 0;
+    uint32_t active_requests = 0;
+    std::optional<int64_t> idle_ms;  // Nothing while busy or never used.
+    int32_t worker_pid = 0;
+    bool operator==(const Deployment&) const = default;
+};
+
+json::object to_json(const Deployment& deployment);
+// kInvalidArgument names what is missing or of another type.
+Result<Deployment> parse_deployment(const json::value& value);
+
+}  // namespace rekindle::daemon::api

@@ -1,0 +1,76 @@
+#include "daemon/http_front.h"
+
+#include "base/async/offload.h"
+#include "daemon/admin_api.h"
+#include "daemon/http_router.h"
+#include "daemon/http_server.h"
+#include "daemon/openai_api.h"
+
+#include <utility>
+#include <vector>
+
+namespace rekindle::daemon {
+
+struct HttpFront::State {
+    State(asio::io_context& context, Node& node, const Clock& clock, Entropy& entropy,
+          FrontOptions front_options)
+        : options(std::move(front_options)),
+          gate(context),
+          openai(node, entropy),
+          admin({context, node, gate, files, options.unix_path}),
+          router(routes()),
+          server(context, options.limits, clock, entropy, router) {}
+
+    std::vector<Route> routes() {
+        std::vector<Route> all;
+        openai.add_routes(all);
+        admin.add_routes(all);
+        return all;
+    }
+
+    const FrontOptions options;
+    Gate gate;             // Deployments under way.
+    ComputePool files{1};  // Uploads come one or two at a time, and the disk is the limit.
+    OpenAiApi openai;
+    AdminApi admin;
+    HttpRouter router;
+    HttpServer server;
+};
+
+HttpFront::HttpFront(asio::io_context& context, Node& node, const Clock& clock, Entropy& entropy,
+                     FrontOptions options)
+    : state_(std::make_unique<State>(context, node, clock, entropy, std::move(options))) {}
+
+HttpFront::~HttpFront() {
+    state_->files.stop_and_join();
+}
+
+Result<uint16_t> HttpFront::start() {
+    uint16_t port = 0;
+    if (!state_->options.listen.empty()) {
+        const auto endpoint = parse_listen_address(state_->options.listen);
+        if (!endpoint) {
+            return endpoint.error();
+        }
+        const auto bound = state_->server.listen_tcp(*endpoint);
+        if (!bound) {
+            return bound.error();
+        }
+        port = *bound;
+    }
+    if (!state_->options.unix_path.empty()) {
+        const auto bound = state_->server.listen_unix(state_->options.unix_path);
+        if (!bound) {
+            return bound.error();
+        }
+    }
+    state_->server.start();
+    return port;
+}
+
+Task<> HttpFront::stop(std::chrono::milliseconds deadline) {
+    co_await state_->server.stop(deadline);
+    co_await state_->gate.close();
+}
+
+}  // namespace rekindle::daemon

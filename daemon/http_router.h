@@ -1,0 +1,36 @@
+// The one table of routes. A path is matched after "/v1" was taken off, so base URLs with and
+// without it work; HEAD is answered as GET without its body; what is not in the table is 404, what
+// is there under another method 405. Threading: the io thread.
+#pragma once
+#include "daemon/http_exchange.h"
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rekindle::daemon {
+
+struct Route {
+    std::string_view method;
+    // "/models", or "/models/*": the rest (one segment, not empty) is handed to the handler.
+    std::string_view pattern;
+    bool admin = false;
+    std::function<Task<>(HttpExchange& exchange, std::string rest)> handle;
+};
+
+class HttpRouter final : public HttpHandler {
+public:
+    explicit HttpRouter(std::vector<Route> routes) : routes_(std::move(routes)) {}
+
+    Task<> handle(HttpExchange& exchange) override;
+
+    const std::vector<Route>& routes() const noexcept { return routes_; }
+
+private:
+    Task<> refuse_method(HttpExchange& exchange, std::string allowed);
+
+    const std::vector<Route> routes_;
+};
+
+}  // namespace rekindle::daemon

@@ -1,0 +1,128 @@
+#include "daemon/openai_api.h"
+
+#include "base/version.h"
+#include "daemon/api/openai_types.h"
+#include "daemon/openai_answer.h"
+#include "daemon/openai_request.h"
+
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <utility>
+#include <variant>
+
+namespace rekindle::daemon {
+namespace {
+
+api::Model model_of(const DeploymentInfo& info) {
+    return {.id = info.name, .created_unix_s = info.created_unix_s, .context = info.context};
+}
+
+}  // namespace
+
+void OpenAiApi::add_routes(std::vector<Route>& routes) {
+    const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
+        routes.push_back(Route{.method = method, .pattern = pattern, .handle = std::move(handle)});
+    };
+    const auto on_health = [this](HttpExchange& exchange, const std::string& /*rest*/) {
+        return health(exchange);
+    };
+    add("GET", "/",
+        [this](HttpExchange& exchange, const std::string& /*rest*/) { return welcome(exchange); });
+    add("GET", "/health", on_health);
+    add("GET", "/healthz", on_health);
+    add("GET", "/readyz",
+        [this](HttpExchange& exchange, const std::string& /*rest*/) { return ready(exchange); });
+    add("GET", "/models", [this](HttpExchange& exchange, const std::string& /*rest*/) {
+        return list_models(exchange);
+    });
+    add("GET", "/models/*", [this](HttpExchange& exchange, std::string rest) {
+        return show_model(exchange, std::move(rest));
+    });
+    add("POST", "/chat/completions", [this](HttpExchange& exchange, const std::string& /*rest*/) {
+        return answer(exchange, AnswerKind::kChat);
+    });
+    add("POST", "/completions", [this](HttpExchange& exchange, const std::string& /*rest*/) {
+        return answer(exchange, AnswerKind::kCompletion);
+    });
+}
+
+Task<> OpenAiApi::welcome(HttpExchange& exchange) {
+    HttpReply reply;
+    reply.content_type = "text/plain; charset=utf-8";
+    reply.body = fmt::format(
+        "rekindled {}: serverless inference, many models on one node.\n"
+        "Point an OpenAI client at this address with /v1 appended; GET /v1/models lists the "
+        "models.\n",
+        version());
+    co_await exchange.reply(std::move(reply));
+}
+
+Task<> OpenAiApi::health(HttpExchange& exchange) {
+    HttpReply reply;
+    reply.body = R"({"status":"ok"})";
+    co_await exchange.reply(std::move(reply));
+}
+
+Task<> OpenAiApi::ready(HttpExchange& exchange) {
+    HttpReply reply;
+    const bool ready = node_.ready() && !node_.draining();
+    reply.status = ready ? 200 : 503;
+    reply.body = ready              ? R"({"status":"ok"})"
+                 : node_.draining() ? R"({"status":"draining"})"
+                                    : R"({"status":"starting"})";
+    co_await exchange.reply(std::move(reply));
+}
+
+Task<> OpenAiApi::list_models(HttpExchange& exchange) {
+    json::array data;
+    for (const DeploymentInfo& info : node_.deployments()) {
+        data.push_back(api::to_json(model_of(info)));
+    }
+    json::object list;
+    list["object"] = "list";
+    list["data"] = std::move(data);
+    HttpReply reply;
+    reply.body = json::serialize(list);
+    co_await exchange.reply(std::move(reply));
+}
+
+Task<> OpenAiApi::show_model(HttpExchange& exchange, std::string id) {
+    const auto info = node_.deployment(id);
+    if (!info) {
+        ApiError missing = model_not_found(id);
+        co_await exchange.reply_error(std::move(missing));
+        co_return;
+    }
+    HttpReply reply;
+    reply.body = json::serialize(api::to_json(model_of(*info)));
+    co_await exchange.reply(std::move(reply));
+}
+
+Task<> OpenAiApi::answer(HttpExchange& exchange, AnswerKind kind) {
+    const auto encoding = exchange.request().field("content-encoding");
+    if (encoding && !equal_ignoring_case(*encoding, "identity")) {
+        ApiError refused =
+            http_error(415, "unsupported_encoding", "Content-Encoding: send the body uncompressed");
+        co_await exchange.reply_error(std::move(refused));
+        co_return;
+    }
+    std::string body;
+    auto fault = co_await exchange.read_body(&body);
+    if (fault) {
+        co_await exchange.reply_error(std::move(*fault));
+        co_return;
+    }
+    uint64_t seed = 0;
+    entropy_.fill(std::as_writable_bytes(std::span(&seed, 1)));
+    auto parsed = parse_answer_request(body, kind, seed);
+    body = {};  // A long prompt need not be in memory twice while the answer runs.
+    if (auto* refused = std::get_if<ApiError>(&parsed)) {
+        co_await exchange.reply_error(std::move(*refused));
+        co_return;
+    }
+    OpenAiAnswer answer(exchange, node_);
+    co_await answer.run(std::move(std::get<AnswerRequest>(parsed)));
+}
+
+}  // namespace rekindle::daemon
