@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint32_t kHeadDimStep = 16;  // AttentionArgs::head_dim
 constexpr uint32_t kHeadDimMax = 256;
+constexpr uint32_t kGroupMax = 16;  // AttentionArgs::group; 8 is the most that models use.
 // Of the compute buffers' rows. The largest Llama (405 B) has 53,248.
 constexpr uint32_t kWidthMax = 262'144;
 constexpr uint32_t kVocabularyMax = 1U << 24;
@@ -37,6 +38,12 @@ Result<void> check_counts(const snapshot::Hyperparameters& h) {
     if (h.heads % h.kv_heads != 0) {
         return corrupt(
             fmt::format("model: {} heads cannot share {} KV heads evenly", h.heads, h.kv_heads));
+    }
+    if (h.heads / h.kv_heads > kGroupMax) {
+        return Error{ErrorCode::kUnsupported,
+                     fmt::format("model: {} heads on {} KV heads are not supported; up to {} heads "
+                                 "may share one",
+                                 h.heads, h.kv_heads, kGroupMax)};
     }
     const uint64_t width =
         std::max({uint64_t{h.embedding}, uint64_t{h.feed_forward}, uint64_t{h.heads} * h.head_dim});

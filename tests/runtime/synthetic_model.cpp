@@ -180,8 +180,11 @@ MemoryImage::MemoryImage(const snapshot::Hyperparameters& hyperparameters,
     }
     auto index = writer.finish();
     REQUIRE(index);
-    index_ = *index;
-    space_ = runtime::AlignedBuffer<std::byte>(bytes.size());
+    *this = MemoryImage(*index, bytes);
+}
+
+MemoryImage::MemoryImage(std::string index, std::span<const std::byte> bytes)
+    : index_(std::move(index)), space_(bytes.size()) {
     std::ranges::copy(bytes, space_.data());
 }
 

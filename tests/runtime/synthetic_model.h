@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ PlainTensors synthetic_tensors(const SyntheticOptions& options);
 class MemoryImage {
 public:
     MemoryImage(const snapshot::Hyperparameters& hyperparameters, const PlainTensors& tensors);
+    MemoryImage(std::string index, std::span<const std::byte> bytes);
 
     const std::string& index() const noexcept { return index_; }
 

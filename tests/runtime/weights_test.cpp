@@ -68,6 +68,10 @@ TEST_CASE("hyperparameters that no graph or kernel here can serve are refused by
     CHECK(runtime::ModelConfig::from(h).error().message ==
           "model: 4 heads cannot share 3 KV heads evenly");
     h = tests::synthetic_hyperparameters({});
+    h.heads = 34;
+    CHECK(runtime::ModelConfig::from(h).error().message ==
+          "model: 34 heads on 2 KV heads are not supported; up to 16 heads may share one");
+    h = tests::synthetic_hyperparameters({});
     h.architecture = "mamba";
     CHECK(runtime::ModelConfig::from(h).error().code == ErrorCode::kUnsupported);
     h = tests::synthetic_hyperparameters({});
