@@ -210,7 +210,11 @@ HttpReply lines_head() {
 }
 
 Task<> tell_progress(HttpExchange* exchange, std::shared_ptr<Deploying> state) {
-    while (!state->result && !exchange->interrupted()) {
+    while (!exchange->interrupted()) {
+        const bool ended = state->result.has_value();
+        if (ended && (!state->progress || !*state->result)) {
+            co_return;
+        }
         if (state->progress) {
             if (!exchange->begun()) {
                 exchange->begin_stream(lines_head());
