@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the seed corpus of the fuzz target `gguf`: small files, valid and false ones.
+"""Writes the seed corpora of the fuzz targets `gguf` and `import`: small files, valid and false ones.
 
-Usage: make_gguf_corpus.py FOLDER
+Usage: make_gguf_corpus.py GGUF_FOLDER IMPORT_FOLDER
 
 The false ones are the faults that GGUF readers have really had: counts and lengths that wrap,
 alignments that are no power of two, unknown types, arrays larger than the file, overlapping data.
@@ -78,11 +78,58 @@ CASES = {
 }
 
 
+TEMPLATE = "{% for m in messages %}{{ m['role'] ~ ': ' ~ m.content | trim }}{% endfor %}"
+
+
+def tiny_llama(template, matrix_type, matrix_bytes, extra=()):
+    """A whole model of one layer: 32 values a row, two heads, eight tokens."""
+    tokens = list("abcdef") + ["ab", "<|im_end|>"]
+    counts = {
+        "block_count": 1,
+        "context_length": 16,
+        "embedding_length": 32,
+        "feed_forward_length": 32,
+        "attention.head_count": 2,
+    }
+    entries = [entry("general.architecture", STRING, text("llama"))]
+    entries += [entry(f"llama.{k}", U32, struct.pack("<I", v)) for k, v in counts.items()]
+    entries += [
+        entry("llama.attention.layer_norm_rms_epsilon", F32, struct.pack("<f", 1e-5)),
+        entry("tokenizer.ggml.model", STRING, text("gpt2")),
+        entry("tokenizer.ggml.pre", STRING, text("smollm")),
+        entry("tokenizer.ggml.tokens", ARRAY, strings(tokens)),
+        entry("tokenizer.ggml.token_type", ARRAY, struct.pack("<IQ8i", 5, 8, *[1] * 7, 3)),
+        entry("tokenizer.ggml.merges", ARRAY, strings(["a b"])),
+        entry("tokenizer.chat_template", STRING, text(template)),
+    ] + list(extra)
+    tensors, data = [], b""
+    parts = "attn_q attn_k attn_v attn_output ffn_gate ffn_up ffn_down"
+    matrices = [("token_embd", 8)] + [(f"blk.0.{part}", 32) for part in parts.split()]
+    for name, rows in matrices:
+        tensors.append(tensor(f"{name}.weight", [32, rows], matrix_type, len(data)))
+        data += bytes(rows * matrix_bytes + -rows * matrix_bytes % 32)
+    for name in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"):
+        tensors.append(tensor(f"{name}.weight", [32], 0, len(data)))
+        data += bytes(128)
+    return gguf(entries, tensors, data)
+
+
+MODELS = {
+    "q4_0": tiny_llama("", 2, 18),
+    "q8_0_template": tiny_llama(TEMPLATE, 8, 34),
+    "bf16": tiny_llama("{{ bos_token }}", 30, 64),
+    "rope_scaling": tiny_llama(
+        "", 3, 20, [entry("llama.rope.scaling.type", STRING, text("yarn"))]
+    ),
+}
+
+
 def main():
-    folder = pathlib.Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in CASES.items():
-        (folder / f"{name}.gguf").write_bytes(content)
+    for folder, cases in ((sys.argv[1], CASES), (sys.argv[2], MODELS)):
+        path = pathlib.Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in cases.items():
+            (path / f"{name}.gguf").write_bytes(content)
 
 
 if __name__ == "__main__":
