@@ -113,6 +113,8 @@ struct TableHeader {
     TableSection text;     // char[]
 };
 
+static_assert(sizeof(Node) == 28 && sizeof(TableHeader) == 56);
+
 struct TableView {
     uint32_t root = 0;
     std::span<const Node> nodes;

@@ -72,6 +72,8 @@ struct TableHeader {
     TableSection specials;       // uint32_t[], control and user-defined tokens sorted by bytes.
 };
 
+static_assert(sizeof(TableHeader) == 192 && sizeof(TableMerge) == 12);
+
 struct TableView {
     const TableHeader* header = nullptr;
     std::span<const uint32_t> token_offsets;
