@@ -99,15 +99,6 @@ Result<std::optional<Endpoint>> local_socket(HttpClient& client) {
     return std::optional(socket_client.endpoint());
 }
 
-// A corrupt file is the fault of the one who gave it.
-Error error_of_deployment(const json::value& error) {
-    Error known = error_of_object(error);
-    if (error.is_object() && text_member(error.get_object(), "code") == "corrupt") {
-        known.code = ErrorCode::kConflict;
-    }
-    return known;
-}
-
 // What the daemon says line by line while it works.
 class DeployReader {
 public:
@@ -122,7 +113,7 @@ public:
             return object.error();
         }
         if (const json::value* error = object->if_contains("error")) {
-            return error_of_deployment(*error);
+            return error_of_object(*error);
         }
         if (const json::value* deployment = object->if_contains("deployment");
             deployment != nullptr && deployment->is_object()) {

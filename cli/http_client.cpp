@@ -38,7 +38,8 @@ struct Transfer {
     CURL* easy;
     HttpResponse response;
     uint64_t sent = 0;
-    std::optional<Error> failure;  // Set by a callback that stopped the transfer.
+    curl_socket_t socket = CURL_SOCKET_BAD;  // Owned by curl.
+    std::optional<Error> failure;            // Set by a callback that stopped the transfer.
 };
 
 size_t receive(char* data, size_t /*one*/, size_t bytes, void* user) {
@@ -85,19 +86,23 @@ size_t read_file(char* out, size_t /*one*/, size_t room, void* user) {
     return static_cast<size_t>(got);
 }
 
-curl_socket_t open_with_descriptor(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
+// curl connects the socket; it is kept for the byte that goes before the request.
+curl_socket_t open_socket(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
     auto& transfer = *static_cast<Transfer*>(user);
-    auto socket = connect_and_pass(address->addr, address->addrlen, transfer.request.method.front(),
-                                   transfer.request.descriptor);
-    if (!socket) {
-        transfer.failure = std::move(socket).error();
-        return CURL_SOCKET_BAD;
-    }
-    return socket->release();
+    transfer.socket = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return transfer.socket;
 }
 
-int already_connected(void* /*user*/, curl_socket_t /*socket*/, curlsocktype /*purpose*/) {
-    return CURL_SOCKOPT_ALREADY_CONNECTED;
+int pass_before_request(void* user, char* /*server*/, char* /*client*/, int /*server_port*/,
+                        int /*client_port*/) {
+    auto& transfer = *static_cast<Transfer*>(user);
+    auto passed = send_with_descriptor(transfer.socket, transfer.request.method.front(),
+                                       transfer.request.descriptor);
+    if (!passed) {
+        transfer.failure = std::move(passed).error();
+        return CURL_PREREQFUNC_ABORT;
+    }
+    return CURL_PREREQFUNC_OK;
 }
 
 void set_body(CURL* easy, const HttpRequest& request, Transfer& transfer) {
@@ -130,11 +135,12 @@ void set_route(CURL* easy, const Endpoint& endpoint, Transfer& transfer) {
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     if (request.descriptor >= 0) {
         // The descriptor rides on the request's first byte, which we send ourselves when the
-        // socket opens; curl writes the rest of the method and everything after it.
+        // connection stands; curl writes the rest of the method and everything after it.
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str() + 1);
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_with_descriptor);
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &transfer);
-        curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, already_connected);
+        curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, pass_before_request);
+        curl_easy_setopt(easy, CURLOPT_PREREQDATA, &transfer);
     }
 }
 
@@ -195,7 +201,7 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const OnBody& 
     const std::unique_ptr<CURL, FreeEasy> easy(curl_easy_init());
     const std::unique_ptr<CURLM, FreeMulti> multi(curl_multi_init());
     const auto headers = headers_of(request);
-    Transfer transfer{request, on_body, easy.get(), {}, 0, std::nullopt};
+    Transfer transfer{request, on_body, easy.get(), {}, 0, CURL_SOCKET_BAD, std::nullopt};
     char detail[CURL_ERROR_SIZE] = {};
     set_route(easy.get(), endpoint_, transfer);
     curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.get());

@@ -4,20 +4,12 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 namespace rekindle::cli {
 
-Result<UniqueFd> connect_and_pass(const sockaddr& address, socklen_t address_bytes, char first,
-                                  int descriptor) {
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket.valid()) {
-        return errno_error("socket", errno);
-    }
-    if (connect(socket.get(), &address, address_bytes) != 0) {
-        return Error{ErrorCode::kUnavailable,
-                     errno_error("connect to the daemon's Unix socket", errno).message};
-    }
+Result<void> send_with_descriptor(int socket, char first, int descriptor) {
     iovec bytes{&first, 1};
     alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
     msghdr message{};
@@ -30,10 +22,10 @@ Result<UniqueFd> connect_and_pass(const sockaddr& address, socklen_t address_byt
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    if (sendmsg(socket.get(), &message, MSG_NOSIGNAL) != 1) {
+    if (sendmsg(socket, &message, MSG_NOSIGNAL) != 1) {
         return errno_error("pass the model file to the daemon", errno);
     }
-    return socket;
+    return {};
 }
 
 }  // namespace rekindle::cli

@@ -123,7 +123,6 @@ def test_deploy_gives_the_deployment_as_json(tmp_path):
 
 @pytest.mark.parametrize("lines, more, code, message", [
     ([error("not a GGUF file")], {}, 5, "not a GGUF file"),
-    ([error("bad magic", "server_error", "corrupt")], {}, 5, "bad magic"),
     ([error("disk is full", "server_error", "no_space")], {}, 1, "disk is full"),
     ([{"phase": "import", "done": 1, "total": 2}], {}, 1, "before the deployment was complete"),
     ([{"phase": "import", "done": 1, "total": 2}], {"whole": False}, 1, "broke"),
