@@ -15,20 +15,38 @@ uint32_t panels_of(const kernels::PackedMatrix& weights) noexcept {
 
 }  // namespace
 
-ActivationBuffer::ActivationBuffer(uint32_t rows_max, uint32_t k)
-    : k_(k),
+ActivationBuffer::ActivationBuffer(uint32_t rows_max, uint32_t k, Rounding rounding)
+    : terms_(static_cast<uint32_t>(rounding)),
+      k_(k),
       blocks_(k % kernels::kBlockColumns == 0 ? k / kernels::kBlockColumns : 0),
-      values_(size_t{rows_max} * k),
-      quants_(size_t{rows_max} * blocks_ * kernels::kBlockColumns),
-      scales_(size_t{rows_max} * blocks_),
-      sums_(size_t{rows_max} * blocks_) {}
+      values_(size_t{rows_max} * terms_ * k),
+      quants_(size_t{rows_max} * terms_ * blocks_ * kernels::kBlockColumns),
+      scales_(size_t{rows_max} * terms_ * blocks_),
+      sums_(size_t{rows_max} * terms_ * blocks_) {}
 
 void ActivationBuffer::quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept {
-    if (blocks_ > 0) {
-        const size_t first_block = size_t{index} * blocks_;
-        kernels.quantize(row(index), k_, quants_.data() + size_t{index} * k_,
-                         scales_.data() + first_block, sums_.data() + first_block);
+    if (blocks_ == 0) {
+        return;
     }
+    const size_t first = size_t{index} * terms_;
+    quantize_term(kernels, first);
+    if (terms_ == 1) {
+        return;
+    }
+    const float* values = row(index);
+    float* rest = row(index) + k_;
+    const int8_t* quants = quants_.data() + first * k_;
+    const float* scales = scales_.data() + first * blocks_;
+    for (uint32_t i = 0; i < k_; ++i) {
+        rest[i] = values[i] - scales[i / kernels::kBlockColumns] * static_cast<float>(quants[i]);
+    }
+    quantize_term(kernels, first + 1);
+    std::fill_n(rest, k_, 0.0F);  // Float weights read the first term alone: it is exact.
+}
+
+void ActivationBuffer::quantize_term(const kernels::KernelTable& kernels, size_t vector) noexcept {
+    kernels.quantize(values_.data() + vector * k_, k_, quants_.data() + vector * k_,
+                     scales_.data() + vector * blocks_, sums_.data() + vector * blocks_);
 }
 
 kernels::Activations ActivationBuffer::view(uint32_t rows) const noexcept {
@@ -36,8 +54,15 @@ kernels::Activations ActivationBuffer::view(uint32_t rows) const noexcept {
             .quants = quants_.data(),
             .scales = scales_.data(),
             .sums = sums_.data(),
-            .tokens = rows,
+            .tokens = rows * terms_,
             .k = k_};
+}
+
+void ActivationBuffer::add_terms(const kernels::KernelTable& kernels, float* product,
+                                 uint32_t n) const noexcept {
+    if (terms_ > 1) {
+        kernels.add(product, product + n, n);
+    }
 }
 
 void Compute::project(std::span<const Projection> projections, const kernels::Activations& inputs) {

@@ -13,25 +13,39 @@
 
 namespace rekindle::runtime {
 
+// How inputs of quantised weights are rounded to 8 bits per block of 32. With two terms, what the
+// first rounding lost is rounded once more and goes through the product as a vector of its own:
+// about 16 bits, for twice the work. The product's vectors 2i and 2i + 1 are then added.
+enum class Rounding : uint32_t { kOneTerm = 1, kTwoTerms = 2 };
+
 // Inputs of a matrix product: up to `rows_max` vectors of `k` values.
 class ActivationBuffer {
 public:
-    ActivationBuffer(uint32_t rows_max, uint32_t k);
+    ActivationBuffer(uint32_t rows_max, uint32_t k, Rounding rounding);
 
-    float* row(uint32_t index) noexcept { return values_.data() + size_t{index} * k_; }
+    float* row(uint32_t index) noexcept { return values_.data() + size_t{index} * terms_ * k_; }
 
     // Fills the quantised form of a row from its values.
     void quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept;
-    // The first `rows` vectors.
+    // The first `rows` rows, each with its terms.
     kernels::Activations view(uint32_t rows) const noexcept;
 
+    // Vectors of a product for each row.
+    uint32_t terms() const noexcept { return terms_; }
+
+    // Adds up the terms of a row of the product, `n` values each, in place of the first.
+    void add_terms(const kernels::KernelTable& kernels, float* product, uint32_t n) const noexcept;
+
 private:
+    void quantize_term(const kernels::KernelTable& kernels, size_t vector) noexcept;
+
+    uint32_t terms_;
     uint32_t k_;
     uint32_t blocks_;               // k / 32; 0 when k has no whole blocks (float weights only).
-    AlignedBuffer<float> values_;   // [rows_max][k]
-    AlignedBuffer<int8_t> quants_;  // [rows_max][k]
-    AlignedBuffer<float> scales_;   // [rows_max][blocks]
-    AlignedBuffer<int32_t> sums_;   // [rows_max][blocks]
+    AlignedBuffer<float> values_;   // [rows_max][terms][k]; 0 in a second term
+    AlignedBuffer<int8_t> quants_;  // [rows_max][terms][k]
+    AlignedBuffer<float> scales_;   // [rows_max][terms][blocks]
+    AlignedBuffer<int32_t> sums_;   // [rows_max][terms][blocks]
 };
 
 // One product: out[row * weights->rows + i], i < weights->rows.

@@ -1,7 +1,6 @@
 #include "runtime/engine.h"
 
 #include "base/check.h"
-#include "runtime/aligned_buffer.h"
 #include "runtime/compute.h"
 #include "runtime/kv_pages.h"
 #include "runtime/model_config.h"
@@ -68,7 +67,6 @@ private:
     Compute compute_;
     Llama model_;
     StepRows rows_;
-    AlignedBuffer<float> logits_;  // [rows wanted][vocabulary], grown to the largest step so far
 };
 
 void LazyEngine::append_rows(const StepEntry& entry) {
@@ -103,19 +101,12 @@ Result<void> LazyEngine::step(std::span<const StepEntry> entries,
     if (rows_.count() == 0) {
         return {};
     }
-    const size_t floats = rows_.logit_rows.size() * vocabulary_;
-    if (floats > logits_.size()) {
-        logits_ = AlignedBuffer<float>(floats);
-    }
-    auto computed = model_.forward(rows_, logits_.data());
+    auto computed = model_.forward(rows_, logits);
     if (!computed) {
         return computed;
     }
     for (const StepEntry& entry : entries) {
         entry.kv->advance(static_cast<uint32_t>(entry.tokens.size()));
-    }
-    for (size_t i = 0; i < rows_.logit_rows.size(); ++i) {
-        logits.push_back(logits_.data() + i * vocabulary_);
     }
     return {};
 }

@@ -8,29 +8,44 @@ namespace rekindle::runtime {
 
 using kernels::kPageTokens;
 
+namespace {
+
+// Of the error that rounding inputs to 8 bits makes in SmolLM2's log-probabilities, 44 % of the
+// variance comes from queries, keys and values (their inputs have the largest outliers) and 9 %
+// from the output head, for 16 % of a layer's multiplications and none for most prompt tokens.
+// These two get two terms (docs/benchmarks.md, "Numerics").
+Rounding rounding_for(bool quantised) noexcept {
+    return quantised ? Rounding::kTwoTerms : Rounding::kOneTerm;
+}
+
+}  // namespace
+
 Llama::Llama(ModelConfig config, Weights weights, Compute& compute, uint32_t rows_max)
     : config_(std::move(config)),
       weights_(std::move(weights)),
       compute_(compute),
+      attention_in_(rows_max, config_.base.embedding,
+                    rounding_for(weights_.quantised_query_key_value())),
+      attended_(rows_max, config_.query_width(), Rounding::kOneTerm),
+      feed_forward_in_(rows_max, config_.base.embedding, Rounding::kOneTerm),
+      activated_(rows_max, config_.base.feed_forward, Rounding::kOneTerm),
+      head_in_(rows_max, config_.base.embedding, rounding_for(weights_.quantised_output())),
       hidden_(size_t{rows_max} * config_.base.embedding),
       delta_(size_t{rows_max} * config_.base.embedding),
-      query_(size_t{rows_max} * config_.query_width()),
-      key_(size_t{rows_max} * config_.kv_width()),
-      value_(size_t{rows_max} * config_.kv_width()),
+      query_(size_t{rows_max} * attention_in_.terms() * config_.query_width()),
+      key_(size_t{rows_max} * attention_in_.terms() * config_.kv_width()),
+      value_(size_t{rows_max} * attention_in_.terms() * config_.kv_width()),
       gate_(size_t{rows_max} * config_.base.feed_forward),
       up_(size_t{rows_max} * config_.base.feed_forward),
       cosines_(size_t{rows_max} * config_.base.rope_dimensions / 2),
-      sines_(size_t{rows_max} * config_.base.rope_dimensions / 2),
-      normalized_(rows_max, config_.base.embedding),
-      attended_(rows_max, config_.query_width()),
-      activated_(rows_max, config_.base.feed_forward) {
+      sines_(size_t{rows_max} * config_.base.rope_dimensions / 2) {
     const uint32_t pairs = config_.base.rope_dimensions / 2;
     for (uint32_t i = 0; i < pairs; ++i) {
         frequencies_.push_back(std::pow(config_.base.rope_base, -static_cast<double>(i) / pairs));
     }
 }
 
-Result<void> Llama::forward(const StepRows& rows, float* logits) {
+Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& logits) {
     const auto embedding = weights_.embedding();
     if (!embedding) {
         return embedding.error();
@@ -44,12 +59,13 @@ Result<void> Llama::forward(const StepRows& rows, float* logits) {
             return waited.error();
         }
         const LayerWeights& layer = **waited;
-        normalize(count, layer.attention_norm);
+        normalize(count, layer.attention_norm, attention_in_);
         project_query_key_value(layer, count);
         rotate_and_store(rows, i);
         attend(rows, i);
         project_attention_out(layer, count);
-        add_and_normalize(count, layer.feed_forward_norm);
+        add(count);
+        normalize(count, layer.feed_forward_norm, feed_forward_in_);
         feed_forward(layer, count);
         add(count);
     }
@@ -84,13 +100,12 @@ void Llama::embed(const StepRows& rows, const kernels::PackedMatrix& table) {
     });
 }
 
-void Llama::normalize(uint32_t rows, const float* norm) {
+void Llama::normalize(uint32_t rows, const float* norm, ActivationBuffer& out) {
     const uint32_t n = config_.base.embedding;
     compute_.for_rows(rows, [&](uint32_t row) {
         compute_.kernels().rms_norm(hidden_.data() + size_t{row} * n, norm, n,
-                                    static_cast<float>(config_.base.rms_epsilon),
-                                    normalized_.row(row));
-        normalized_.quantize(compute_.kernels(), row);
+                                    static_cast<float>(config_.base.rms_epsilon), out.row(row));
+        out.quantize(compute_.kernels(), row);
     });
 }
 
@@ -100,7 +115,7 @@ void Llama::project_query_key_value(const LayerWeights& layer, uint32_t rows) {
         {&layer.key, key_.data()},
         {&layer.value, value_.data()},
     }};
-    compute_.project(projections, normalized_.view(rows));
+    compute_.project(projections, attention_in_.view(rows));
 }
 
 // Rotates queries and keys, and writes keys and values to the row's position in the cache.
@@ -108,10 +123,17 @@ void Llama::rotate_and_store(const StepRows& rows, uint32_t layer) {
     const auto& kernels = compute_.kernels();
     const uint32_t head_dim = config_.base.head_dim;
     const uint32_t rotated = config_.base.rope_dimensions;  // The rest of a head stays as it is.
+    const size_t query_stride = size_t{attention_in_.terms()} * config_.query_width();
+    const size_t kv_stride = size_t{attention_in_.terms()} * config_.kv_width();
     compute_.for_rows(rows.count(), [&](uint32_t row) {
         const float* cosines = cosines_.data() + size_t{row} * (rotated / 2);
         const float* sines = sines_.data() + size_t{row} * (rotated / 2);
-        float* query = query_.data() + size_t{row} * config_.query_width();
+        float* query = query_.data() + row * query_stride;
+        float* key = key_.data() + row * kv_stride;
+        float* value = value_.data() + row * kv_stride;
+        attention_in_.add_terms(kernels, query, config_.query_width());
+        attention_in_.add_terms(kernels, key, config_.kv_width());
+        attention_in_.add_terms(kernels, value, config_.kv_width());
         for (uint32_t head = 0; head < config_.base.heads; ++head) {
             kernels.rope_pairs(query + size_t{head} * head_dim, cosines, sines, rotated);
         }
@@ -119,12 +141,12 @@ void Llama::rotate_and_store(const StepRows& rows, uint32_t layer) {
         std::byte* page = rows.sequences[row]->pages()[position / kPageTokens];
         const uint64_t slot = uint64_t{position % kPageTokens} * head_dim * sizeof(uint16_t);
         for (uint32_t head = 0; head < config_.base.kv_heads; ++head) {
-            const size_t first = size_t{row} * config_.kv_width() + size_t{head} * head_dim;
-            kernels.rope_pairs(key_.data() + first, cosines, sines, rotated);
+            const size_t first = size_t{head} * head_dim;
+            kernels.rope_pairs(key + first, cosines, sines, rotated);
             std::byte* keys = page + key_offset(layer, head) + slot;
             std::byte* values = page + value_offset(layer, head) + slot;
-            kernels.store_f16(key_.data() + first, head_dim, reinterpret_cast<uint16_t*>(keys));
-            kernels.store_f16(value_.data() + first, head_dim, reinterpret_cast<uint16_t*>(values));
+            kernels.store_f16(key + first, head_dim, reinterpret_cast<uint16_t*>(keys));
+            kernels.store_f16(value + first, head_dim, reinterpret_cast<uint16_t*>(values));
         }
     });
 }
@@ -134,12 +156,13 @@ void Llama::attend(const StepRows& rows, uint32_t layer) {
     const uint32_t head_dim = config_.base.head_dim;
     const uint32_t group_width = config_.group() * head_dim;
     const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
+    const size_t query_stride = size_t{attention_in_.terms()} * config_.query_width();
     compute_.for_each(rows.count() * config_.base.kv_heads, [&](uint32_t item) {
         const uint32_t row = item / config_.base.kv_heads;
         const uint32_t head = item % config_.base.kv_heads;
         const size_t in_row = size_t{head} * group_width;
         compute_.kernels().attention({
-            .query = query_.data() + size_t{row} * config_.query_width() + in_row,
+            .query = query_.data() + row * query_stride + in_row,
             .pages = rows.sequences[row]->pages().data(),
             .key_offset = key_offset(layer, head),
             .value_offset = value_offset(layer, head),
@@ -158,18 +181,13 @@ void Llama::project_attention_out(const LayerWeights& layer, uint32_t rows) {
     compute_.project(projection, attended_.view(rows));
 }
 
-void Llama::add_and_normalize(uint32_t rows, const float* norm) {
-    add(rows);
-    normalize(rows, norm);
-}
-
 void Llama::feed_forward(const LayerWeights& layer, uint32_t rows) {
     const uint32_t n = config_.base.feed_forward;
     const std::array<Projection, 2> widen{{
         {&layer.gate, gate_.data()},
         {&layer.up, up_.data()},
     }};
-    compute_.project(widen, normalized_.view(rows));
+    compute_.project(widen, feed_forward_in_.view(rows));
     compute_.for_rows(rows, [&](uint32_t row) {
         const size_t first = size_t{row} * n;
         compute_.kernels().silu_mul(gate_.data() + first, up_.data() + first, n,
@@ -189,17 +207,33 @@ void Llama::add(uint32_t rows) {
 }
 
 // Only the rows whose logits are wanted pass through the final norm and the output head.
-void Llama::compute_logits(const StepRows& rows, const HeadWeights& head, float* logits) {
+void Llama::compute_logits(const StepRows& rows, const HeadWeights& head,
+                           std::vector<const float*>& logits) {
+    const auto& kernels = compute_.kernels();
     const uint32_t n = config_.base.embedding;
     const auto wanted = static_cast<uint32_t>(rows.logit_rows.size());
     compute_.for_rows(wanted, [&](uint32_t i) {
-        compute_.kernels().rms_norm(hidden_.data() + size_t{rows.logit_rows[i]} * n, head.norm, n,
-                                    static_cast<float>(config_.base.rms_epsilon),
-                                    normalized_.row(i));
-        normalized_.quantize(compute_.kernels(), i);
+        kernels.rms_norm(hidden_.data() + size_t{rows.logit_rows[i]} * n, head.norm, n,
+                         static_cast<float>(config_.base.rms_epsilon), head_in_.row(i));
+        head_in_.quantize(kernels, i);
     });
-    const std::array<Projection, 1> projection{{{&head.output, logits}}};
-    compute_.project(projection, normalized_.view(wanted));
+    reserve_logits(size_t{wanted} * head_in_.terms());
+    const std::array<Projection, 1> projection{{{&head.output, logits_.data()}}};
+    compute_.project(projection, head_in_.view(wanted));
+    const size_t stride = size_t{head_in_.terms()} * config_.base.vocabulary;
+    compute_.for_rows(wanted, [&](uint32_t i) {
+        head_in_.add_terms(kernels, logits_.data() + i * stride, config_.base.vocabulary);
+    });
+    for (uint32_t i = 0; i < wanted; ++i) {
+        logits.push_back(logits_.data() + i * stride);
+    }
+}
+
+void Llama::reserve_logits(size_t vectors) {
+    const size_t floats = vectors * config_.base.vocabulary;
+    if (floats > logits_.size()) {
+        logits_ = AlignedBuffer<float>(floats);
+    }
 }
 
 uint64_t Llama::key_offset(uint32_t layer, uint32_t kv_head) const noexcept {

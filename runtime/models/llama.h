@@ -21,24 +21,25 @@ public:
     Llama(ModelConfig config, Weights weights, Compute& compute, uint32_t rows_max);
 
     // Computes all rows, writes their keys and values into their sequences' pages (which must hold
-    // the positions), and writes logits [rows.logit_rows][vocabulary]. kUnavailable when weights
-    // failed to arrive.
-    Result<void> forward(const StepRows& rows, float* logits);
+    // the positions), and appends the logits [vocabulary] of each of rows.logit_rows, valid until
+    // the next call. kUnavailable when weights failed to arrive.
+    Result<void> forward(const StepRows& rows, std::vector<const float*>& logits);
 
     const Weights& weights() const noexcept { return weights_; }
 
 private:
     void prepare_positions(const StepRows& rows, const float* rope_factors);
     void embed(const StepRows& rows, const kernels::PackedMatrix& table);
-    void normalize(uint32_t rows, const float* norm);
+    void normalize(uint32_t rows, const float* norm, ActivationBuffer& out);
     void project_query_key_value(const LayerWeights& layer, uint32_t rows);
     void rotate_and_store(const StepRows& rows, uint32_t layer);
     void attend(const StepRows& rows, uint32_t layer);
     void project_attention_out(const LayerWeights& layer, uint32_t rows);
-    void add_and_normalize(uint32_t rows, const float* norm);
     void feed_forward(const LayerWeights& layer, uint32_t rows);
     void add(uint32_t rows);
-    void compute_logits(const StepRows& rows, const HeadWeights& head, float* logits);
+    void compute_logits(const StepRows& rows, const HeadWeights& head,
+                        std::vector<const float*>& logits);
+    void reserve_logits(size_t vectors);
 
     // Bytes from a page's base to the keys (or values) of (layer, kv head).
     uint64_t key_offset(uint32_t layer, uint32_t kv_head) const noexcept;
@@ -49,18 +50,22 @@ private:
     Compute& compute_;
     std::vector<double> frequencies_;  // [rope_dimensions / 2] radians per position
 
+    ActivationBuffer attention_in_;     // [rows_max][embedding]
+    ActivationBuffer attended_;         // [rows_max][heads][head_dim]
+    ActivationBuffer feed_forward_in_;  // [rows_max][embedding]
+    ActivationBuffer activated_;        // [rows_max][feed_forward]
+    ActivationBuffer head_in_;          // [rows_max][embedding]
+
     AlignedBuffer<float> hidden_;   // [rows_max][embedding], the residual stream
     AlignedBuffer<float> delta_;    // [rows_max][embedding], what a block adds to it
-    AlignedBuffer<float> query_;    // [rows_max][heads][head_dim]
-    AlignedBuffer<float> key_;      // [rows_max][kv_heads][head_dim]
-    AlignedBuffer<float> value_;    // [rows_max][kv_heads][head_dim]
+    AlignedBuffer<float> query_;    // [rows_max][terms][heads][head_dim]
+    AlignedBuffer<float> key_;      // [rows_max][terms][kv_heads][head_dim]
+    AlignedBuffer<float> value_;    // [rows_max][terms][kv_heads][head_dim]
     AlignedBuffer<float> gate_;     // [rows_max][feed_forward]
     AlignedBuffer<float> up_;       // [rows_max][feed_forward]
     AlignedBuffer<float> cosines_;  // [rows_max][rope_dimensions / 2]
     AlignedBuffer<float> sines_;    // [rows_max][rope_dimensions / 2]
-    ActivationBuffer normalized_;   // [rows_max][embedding]
-    ActivationBuffer attended_;     // [rows_max][heads][head_dim]
-    ActivationBuffer activated_;    // [rows_max][feed_forward]
+    AlignedBuffer<float> logits_;   // [rows wanted][terms][vocabulary], grown to the largest step
 };
 
 }  // namespace rekindle::runtime
