@@ -21,6 +21,20 @@ constexpr KernelTable kScalar{
     .attention = scalar::attention,
 };
 
+// What is left to scalar is a few per cent of a step, and its bits stay the same.
+constexpr KernelTable kAvx2{
+    .name = "avx2",
+    .quantize = scalar::quantize,
+    .matmul = avx2::matmul,
+    .dequantize_row = scalar::dequantize_row,
+    .rms_norm = scalar::rms_norm,
+    .rope_pairs = scalar::rope_pairs,
+    .silu_mul = scalar::silu_mul,
+    .add = scalar::add,
+    .store_f16 = scalar::store_f16,
+    .attention = avx2::attention,
+};
+
 constexpr KernelTable kAvx512Vnni{
     .name = "avx512_vnni",
     .quantize = avx512_vnni::quantize,
@@ -40,6 +54,9 @@ const KernelTable* find_kernel_table(std::string_view name) noexcept {
     if (name == kScalar.name) {
         return &kScalar;
     }
+    if (name == kAvx2.name && cpu_features().avx2) {
+        return &kAvx2;
+    }
     if (name == kAvx512Vnni.name && cpu_features().avx512_vnni) {
         return &kAvx512Vnni;
     }
@@ -52,7 +69,10 @@ const KernelTable* select_kernel_table() noexcept {
     if (forced != nullptr && *forced != '\0') {
         return find_kernel_table(forced);
     }
-    return cpu_features().avx512_vnni ? &kAvx512Vnni : &kScalar;
+    if (cpu_features().avx512_vnni) {
+        return &kAvx512Vnni;
+    }
+    return cpu_features().avx2 ? &kAvx2 : &kScalar;
 }
 
 }  // namespace rekindle::kernels

@@ -1,6 +1,7 @@
 // The functions of each instruction set, for kernel_table.cpp to put into tables. Only plain
 // functions cross this border: files with -m flags define no objects and use no library templates.
-// Contracts: kernels/kernel_table.h. `avx512_vnni` may be called only after the feature test.
+// Contracts: kernels/kernel_table.h. `avx2` and `avx512_vnni` may be called only after the feature
+// test.
 #pragma once
 #include "kernels/kernel_table.h"
 
@@ -24,6 +25,14 @@ void store_f16(const float* x, uint32_t n, uint16_t* out) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 
 }  // namespace scalar
+
+namespace avx2 {
+
+void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
+            float* out, size_t out_stride) noexcept;
+void attention(const AttentionArgs& args) noexcept;
+
+}  // namespace avx2
 
 namespace avx512_vnni {
 
