@@ -58,6 +58,8 @@ Result<void> read_digests(const json::object& object, ImageChunk& chunk) {
     return {};
 }
 
+constexpr size_t kArchitectureBytesMax = 64;
+
 enum class Digests { kAbsent, kPresent };
 
 Result<ImageChunk> read_chunk(const json::value& value, uint64_t offset, Digests digests) {
@@ -89,6 +91,21 @@ Result<ImageChunk> read_chunk(const json::value& value, uint64_t offset, Digests
     return chunk;
 }
 
+// A word that the importer took from the model file: shown to people, so only what a name needs.
+Result<std::string> read_architecture(const json::object& root) {
+    auto text = get_string(root, "architecture");
+    if (!text) {
+        return corrupt(text.error().message);
+    }
+    std::string name = std::move(*text).value_or("");
+    const bool plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") ==
+                       std::string::npos;
+    if (name.size() > kArchitectureBytesMax || !plain) {
+        return corrupt("\"architecture\" must be a short name in lower case");
+    }
+    return name;
+}
+
 Result<ImageIndex> read_index(std::string_view text, Digests digests) {
     auto parsed = parse_json(text, kIndexLimits);
     if (!parsed) {
@@ -116,6 +133,11 @@ Result<ImageIndex> read_index(std::string_view text, Digests digests) {
         return corrupt(fmt::format("\"chunks\" must be a list of at most {} entries", kChunksMax));
     }
     ImageIndex index;
+    auto architecture = read_architecture(*root);
+    if (!architecture) {
+        return std::move(architecture).error();
+    }
+    index.architecture = std::move(architecture).value();
     index.chunks.reserve(chunks->get_array().size());
     for (const json::value& value : chunks->get_array()) {
         auto chunk = read_chunk(value, index.bytes, digests);
