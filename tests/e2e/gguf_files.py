@@ -25,15 +25,15 @@ def write_llama(path, architecture="llama", tensor_type=None, leave_out=()):
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_vocab_size(WORDS)
-    tokens = byte_alphabet()
+    tokens = [*byte_alphabet(), "ab"]
     tokens += [f"<|{i}|>" for i in range(WORDS - len(tokens))]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
-    writer.add_token_types([1] * 256 + [3] * (WORDS - 256))
+    writer.add_token_types([1] * 257 + [3] * (WORDS - 257))
     writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(256)
-    writer.add_eos_token_id(257)
+    writer.add_bos_token_id(257)
+    writer.add_eos_token_id(258)
     random = np.random.default_rng(1)
 
     def add(name, *shape):

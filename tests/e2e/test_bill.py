@@ -54,7 +54,7 @@ def test_the_ledger_is_the_sum_of_all_usage_objects(small):
 
 def test_a_refused_request_costs_nothing(small):
     client = small.client()
-    for body in [{"messages": "x"}, {"messages": [{"role": "user", "content": "word " * 3000}]}]:
+    for body in [{"messages": "x"}, {"messages": [{"role": "user", "content": "word " * 20_000}]}]:
         with pytest.raises(Exception):
             client.chat.completions.create(model="small", **body)
     assert all(row["cost"] == "0" for row in small.usage().values())
@@ -96,6 +96,20 @@ def test_prices_belong_to_the_deployment_and_its_currency(small, model_file):
     assert rows["small",]["currency"] == "USD"
     totals = [line for line in small.cli("usage").stdout.splitlines() if line.startswith("total")]
     assert [line.split()[-1] for line in totals] == ["EUR", "USD"]
+
+
+def test_a_name_that_is_deployed_again_is_a_new_revision_with_its_own_prices(small, model_file):
+    before = small.ps("small")
+    running = Stream(small, max_tokens=48).read(tokens=2)
+    small.deploy(model_file, "small", "--price-output", "3")
+    running.read()
+    assert running.done and len(running.tokens) == 48  # On the old revision, to its end.
+    Stream(small, max_tokens=5).read()
+    after = small.ps("small")
+    assert after["revision"] != before["revision"] and after["image"] == before["image"]
+    rows = small.usage("revision")
+    assert rows[before["revision"],]["completion_tokens"] == 48
+    assert Decimal(rows[after["revision"],]["cost"]) == Decimal(3 * 5) / 1_000_000
 
 
 def test_the_bill_outlives_the_deployment(small):

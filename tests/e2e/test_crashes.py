@@ -3,8 +3,8 @@
 import os
 import signal
 import socket
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -35,22 +35,43 @@ def test_a_worker_that_is_killed_ends_its_streams_with_an_error_and_bills_nothin
     assert failed["forgiven_tokens"] >= len(stream.tokens) - 1
 
 
-def test_a_whole_answer_whose_worker_is_killed_is_an_error_status(small):
-    result = {}
+def post_in_background(daemon, **body):
+    """Sends a chat request from a thread; the answer is the future's result."""
+    body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], **body}
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(requests.post, daemon.url + "/v1/chat/completions", json=body, timeout=60)
+    pool.shutdown(wait=False)
+    poll(lambda: daemon.ps("small")["active_requests"] == 1, "the request runs")
+    return future
 
-    def wait():
-        body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}],
-                "max_tokens": 1500, "ignore_eos": True}
-        result["answer"] = requests.post(small.url + "/v1/chat/completions", json=body, timeout=60)
 
+def test_a_request_without_a_token_yet_moves_to_another_worker(small):
     ask(small)
-    thread = threading.Thread(target=wait)
-    thread.start()
-    poll(lambda: small.ps("small")["active_requests"] == 1, "the request runs")
+    long = [{"role": "user", "content": "word " * 600}]
+    future = post_in_background(small, messages=long, max_tokens=2, ignore_eos=True)
     os.kill(small.ps("small")["worker_pid"], signal.SIGKILL)
-    thread.join(30)
-    assert result["answer"].status_code == 503
-    assert result["answer"].json()["error"]["type"] == "server_error"
+    answer = future.result()
+    assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] == 2
+    rows = small.usage("model,outcome")
+    assert list(rows) == [("small", "completed")]
+    assert rows["small", "completed"]["requests"] == 2
+    assert rows["small", "completed"]["prompt_tokens"] < 2 * answer.json()["usage"]["prompt_tokens"]
+
+
+def test_a_whole_answer_whose_workers_are_killed_is_an_error_status(small):
+    ask(small)
+    future = post_in_background(small, max_tokens=1500, ignore_eos=True)
+
+    def kill_again():
+        worker = small.ps("small")["worker_pid"]
+        if worker != 0 and not future.done():
+            os.kill(worker, signal.SIGKILL)
+        return future.done()
+
+    poll(kill_again, "the request is given up")
+    assert future.result().status_code == 503
+    assert future.result().json()["error"]["type"] == "server_error"
+    assert small.usage("model,outcome")["small", "failed"]["cost"] == "0"
 
 
 def test_sigterm_lets_running_answers_end(small):
@@ -121,11 +142,12 @@ def test_a_second_daemon_on_one_data_folder_is_refused(small):
 def test_a_port_in_use_is_refused_and_leaves_nothing_running(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        second = Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{port}")
+        second = Daemon(tmp_path / "data", listen=f"127.0.0.1:{port}")
         with pytest.raises(AssertionError, match="did not start"):
             second.start()
         below = descendants(second.pid)
         assert second.process.wait(10) == 1
+    second.stop()
     assert str(port) in "".join(second.log)
     poll(lambda: not any(map(is_alive, below)), "no worker is left", ORPHANS_GONE_S)
 

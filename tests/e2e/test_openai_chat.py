@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-ASK = [{"role": "user", "content": "What is the capital of France?"}]
+# The model is sure of every token of its answer, "The capital city of France is Paris.".
+ASK = [{"role": "user", "content": "Name the capital city of France."}]
 
 
 def ask(client, messages=None, **more):
@@ -153,13 +154,18 @@ def test_log_probabilities_of_a_stream_are_the_same(client):
 
 
 def test_a_conversation_with_a_system_message_and_parts(client):
-    answer = ask(client, [
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": [{"type": "text", "text": "My name is Ada."}]},
-        {"role": "assistant", "content": "Hello Ada!"},
-        {"role": "user", "content": "What is my name?"},
-    ])
-    assert "Ada" in answer.choices[0].message.content
+    def talk(content):
+        return ask(client, [
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": "My name is Ada."},
+            {"role": "assistant", "content": "Hello Ada!"},
+            {"role": "user", "content": content},
+        ], max_tokens=8)
+
+    text = talk("What is my\nname?")
+    assert text.usage.prompt_tokens > ask(client, max_tokens=1).usage.prompt_tokens
+    parts = talk([{"type": "text", "text": "What is my"}, {"type": "text", "text": "name?"}])
+    assert parts.choices == text.choices and parts.usage == text.usage
 
 
 def test_fields_without_effect_are_accepted(client):

@@ -62,6 +62,8 @@ def test_a_warm_model_restores_nothing(small):
 
 
 def test_idle_time_is_told(small):
+    small.stop()
+    small.start()
     assert small.ps("small")["idle_ms"] is None  # Never used.
     ask(small)
     small.wait_idle("small")

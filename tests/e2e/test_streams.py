@@ -6,7 +6,7 @@ import requests
 from streams import STORY, Stream
 from tools import poll
 
-QUESTIONS = ["What is the capital of France?", "Name a colour.", "Count to five.", "Who are you?",
+QUESTIONS = ["Name the capital city of France.", "Name a colour.", "Count to five.", "Who are you?",
              "What is 2 + 2?", "Write a haiku.", "Say hello in Spanish.", "Why is the sky blue?"]
 
 

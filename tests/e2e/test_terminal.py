@@ -7,6 +7,7 @@ import pytest
 from tools import BIN, poll
 
 PROMPT = ">>> "
+QUESTION = "Name the capital city of France."  # The model is sure of its answer.
 
 
 @pytest.fixture
@@ -30,14 +31,23 @@ def leave(chat, code=0):
 
 
 def test_chat_answers_and_remembers_until_ctrl_d(chat):
-    chat.sendline("My name is Ada. What is the capital of France?")
-    chat.expect_exact("Paris")
+    prompts = []
+
+    def turn(word):
+        chat.sendline(QUESTION)
+        chat.expect_exact(word)
+        chat.expect_exact(PROMPT)
+        prompts.append(chat.daemon.usage()["small",]["prompt_tokens"] - sum(prompts))
+
+    turn("Paris")
+    turn(" ")
+    assert prompts[1] > prompts[0] + 10  # With the first question and its answer.
+    chat.sendline("/clear")
     chat.expect_exact(PROMPT)
-    chat.sendline("What is my name?")
-    chat.expect_exact("Ada")
-    chat.expect_exact(PROMPT)
+    turn("Paris")
+    assert prompts[2] == prompts[0]
     leave(chat)
-    assert chat.daemon.usage()["small",]["requests"] == 2
+    assert chat.daemon.usage()["small",]["requests"] == 3
 
 
 def test_ctrl_c_ends_one_answer_and_not_the_conversation(chat):
@@ -54,7 +64,7 @@ def test_ctrl_c_ends_one_answer_and_not_the_conversation(chat):
     chat.sendline("/clear")
     chat.expect_exact("forgotten")
     chat.expect_exact(PROMPT)
-    chat.sendline("What is the capital of France?")
+    chat.sendline(QUESTION)
     chat.expect_exact("Paris")
     chat.expect_exact(PROMPT)
     leave(chat)
@@ -89,7 +99,7 @@ def test_a_chat_outlives_a_daemon_that_comes_back(chat):
 
 def test_chat_in_a_pipe_answers_line_by_line(shared):
     done = shared.cli("chat", "small", "--temperature", "0", "--max-tokens", "24",
-                      stdin="What is the capital of France?\nAnd of Italy?\n")
+                      stdin=f"{QUESTION}\n{QUESTION}\n")
     assert done.code == 0 and done.stderr == ""
     assert "Paris" in done.stdout and ">>>" not in done.stdout
     assert shared.cli("chat", "gpt-9").code == 3
@@ -97,9 +107,9 @@ def test_chat_in_a_pipe_answers_line_by_line(shared):
 
 def test_run_streams_into_a_pipe(shared):
     options = ["--temperature", "0", "--max-tokens", "24"]
-    done = shared.cli("run", "small", "What is the capital of France?", *options)
+    done = shared.cli("run", "small", QUESTION, *options)
     assert done.code == 0 and "Paris" in done.stdout and done.stdout.endswith("\n")
-    piped = shared.cli("run", "small", *options, stdin="What is the capital of France?\n")
+    piped = shared.cli("run", "small", *options, stdin=QUESTION + "\n")
     assert piped.stdout == done.stdout
     seeded = [shared.cli("run", "small", "A story", "--seed", "5", "--top-p", "0.9",
                          "--max-tokens", "16").stdout for _ in range(2)]

@@ -94,16 +94,16 @@ def descendants(pid):
 class Daemon:
     """A rekindled of its own, on a free port. `data` outlives it: start() may be called again."""
 
-    def __init__(self, data, *flags):
+    def __init__(self, data, *flags, listen="127.0.0.1:0"):
         self.data = pathlib.Path(data)
-        self.flags = flags
+        self.flags = ["--listen", listen, *flags]
         self.process = None
         self.url = None
         self.log = []
 
     def start(self):
         self.process = subprocess.Popen(
-            [BIN / "rekindled", "--data-dir", self.data, "--listen", "127.0.0.1:0", *self.flags],
+            [BIN / "rekindled", "--data-dir", self.data, *self.flags],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._keep_log, args=[self.process], daemon=True)
         self._reader.start()
