@@ -205,6 +205,7 @@ Task<Result<DeploymentInfo>> NodeImpl::deploy_locked(DeploySpec spec, UniqueFd s
     on_progress(DeployProgress{"check", 1, 1});
     auto& slot = instances_[record.name];
     const std::shared_ptr<ModelInstance> replaced = std::exchange(slot, candidate);
+    schedule_cooling();  // Its keep-alive runs from now on, even if nobody ever calls it.
     log_info("deployed", {{"model", record.name}, {"image", record.image}});
     if (replaced != nullptr) {
         auto retiring = retire(replaced);

@@ -37,6 +37,10 @@ def test_an_idle_model_scales_to_zero_and_comes_back_the_same(sleepy):
     assert restore_ms(again) > 0
 
 
+def test_a_model_that_nobody_calls_after_its_deployment_scales_to_zero(sleepy):
+    poll(lambda: sleepy.ps("small")["worker_pid"] == 0, "scaled to zero")
+
+
 def test_reads_do_not_wake_a_model(sleepy):
     ask(sleepy)
     poll(lambda: sleepy.ps("small")["worker_pid"] == 0, "scaled to zero")
