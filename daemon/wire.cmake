@@ -1,2 +1,0 @@
-# Both sides of the worker's socket.
-rekindle_library(wire SOURCES frames.cpp DEPS rekindle::base)
