@@ -42,11 +42,12 @@ Task<HttpConnection::Head> HttpConnection::read_head(HttpParser* parser) {
         while (!begun && socket_->input().starts_with("\r\n")) {
             socket_->consume(2);  // RFC 9112 2.2: some clients send one after a body.
         }
-        if (!begun && !socket_->input().empty()) {
+        // A lone CR may be the first half of one more.
+        if (!begun && !socket_->input().empty() && socket_->input() != "\r") {
             begun = true;
             socket_->read_deadline(limits.head_time);
         }
-        const size_t bytes = finder.find(socket_->input());
+        const size_t bytes = begun ? finder.find(socket_->input()) : 0;
         if (finder.broken()) {
             refusal_ = http_error(400, "bad_request", "the request's head is malformed");
             co_return Head::kRefused;

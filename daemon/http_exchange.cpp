@@ -57,7 +57,8 @@ Task<std::optional<ApiError>> HttpExchange::read_body(std::string* body) {
 Task<std::optional<ApiError>> HttpExchange::read_part(std::string* body, size_t bytes_min) {
     HttpSocket& socket = parts_.socket;
     const size_t enough = body->size() + bytes_min;
-    if (!body_done() && request().expects_continue && socket.input().empty()) {
+    const bool first = !std::exchange(reading_, true);
+    if (first && request().expects_continue && socket.input().empty()) {
         const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
         co_await socket.write(go_on);
     }

@@ -108,6 +108,7 @@ private:
     void beat();
 
     Parts parts_;
+    bool reading_ = false;  // The body was asked for.
     bool begun_ = false;
     bool chunked_ = false;
     bool head_only_ = false;  // HEAD: the body is counted, not sent.

@@ -16,8 +16,8 @@ struct HttpFront::State {
           FrontOptions front_options)
         : options(std::move(front_options)),
           gate(context),
-          openai(node, entropy),
-          admin({context, node, gate, files, options.unix_path}),
+          openai(node, entropy, compute),
+          admin({context, node, gate, compute, options.unix_path}),
           router(routes()),
           server(context, options.limits, clock, entropy, router) {}
 
@@ -29,8 +29,9 @@ struct HttpFront::State {
     }
 
     const FrontOptions options;
-    Gate gate;             // Deployments under way.
-    ComputePool files{1};  // Uploads come one or two at a time, and the disk is the limit.
+    Gate gate;  // Deployments under way.
+    // Writes uploads, parses large bodies: two, so that a slow disk holds up no prompt.
+    ComputePool compute{2};
     OpenAiApi openai;
     AdminApi admin;
     HttpRouter router;
@@ -42,7 +43,7 @@ HttpFront::HttpFront(asio::io_context& context, Node& node, const Clock& clock, 
     : state_(std::make_unique<State>(context, node, clock, entropy, std::move(options))) {}
 
 HttpFront::~HttpFront() {
-    state_->files.stop_and_join();
+    state_->compute.stop_and_join();
 }
 
 Result<uint16_t> HttpFront::start() {

@@ -20,7 +20,8 @@ namespace {
 using asio::ip::tcp;
 using UnixProtocol = asio::local::stream_protocol;
 
-constexpr size_t kRefusingMax = 64;  // Connections that are being told "503" at once.
+constexpr size_t kRefusingMax = 64;   // Connections that are being told "503" at once.
+constexpr size_t kAdminReserve = 16;  // On the Unix socket, when TCP's clients took all others.
 constexpr std::chrono::milliseconds kAcceptPause{100};       // After accept() itself failed.
 constexpr std::chrono::milliseconds kInterruptGrace{1'000};  // To write terminal events.
 
@@ -185,7 +186,8 @@ Task<> HttpServer::accept_loop(Acceptor* acceptor, ListenerFacts facts) {
 }
 
 void HttpServer::admit(HttpSocket::Stream stream, ListenerFacts facts) {
-    if (connections_.size() < services_.limits.connections) {
+    const size_t reserve = facts.unix_socket ? kAdminReserve : 0;
+    if (connections_.size() < services_.limits.connections + reserve) {
         auto running = run_connection(std::move(stream), facts);
         static_cast<void>(spawn(services_.context, "connection", gate_, std::move(running)));
     } else if (refusing_ < kRefusingMax) {

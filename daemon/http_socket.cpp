@@ -3,6 +3,7 @@
 #include <boost/asio/socket_base.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <sys/socket.h>
@@ -82,10 +83,9 @@ void HttpSocket::on_readable(const boost::system::error_code& ec) {
 }
 
 void HttpSocket::receive() {
-    const size_t before = input_.size();
-    const size_t room = std::min(kReadBytes, kInputBytesMax - before);
-    input_.resize(before + room);
-    iovec part{input_.data() + before, room};
+    // On the stack, so that a thousand idle connections hold no buffers.
+    std::array<char, kReadBytes> bytes;
+    iovec part{bytes.data(), std::min(kReadBytes, kInputBytesMax - input_.size())};
     // Room for as many descriptors as may be kept; the kernel closes what does not fit.
     alignas(cmsghdr) char control[CMSG_SPACE(kDescriptorsMax * sizeof(int))];
     msghdr message{};
@@ -98,8 +98,8 @@ void HttpSocket::receive() {
     const ssize_t got =
         ::recvmsg(stream_.native_handle(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     const int error = got < 0 ? errno : 0;
-    input_.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
     if (got > 0) {
+        input_.append(bytes.data(), static_cast<size_t>(got));
         bytes_read_ += static_cast<uint64_t>(got);
         keep_descriptors(message);
     } else if (got == 0 || (error != EAGAIN && error != EWOULDBLOCK && error != EINTR)) {

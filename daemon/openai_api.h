@@ -1,20 +1,24 @@
 // OpenAI's routes and those by which others see that the node lives.
-// Threading: the io thread. Ownership: the node and entropy outlive it.
+// Threading: the io thread; large bodies are parsed on a compute thread. Ownership: what it is
+// given outlives it.
 #pragma once
+#include "base/async/offload.h"
 #include "base/random.h"
 #include "daemon/http_exchange.h"
 #include "daemon/http_router.h"
 #include "daemon/node.h"
-#include "daemon/openai_fields.h"
+#include "daemon/openai_request.h"
 
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace rekindle::daemon {
 
 class OpenAiApi {
 public:
-    OpenAiApi(Node& node, Entropy& entropy) : node_(node), entropy_(entropy) {}
+    OpenAiApi(Node& node, Entropy& entropy, ComputePool& compute)
+        : node_(node), entropy_(entropy), compute_(compute) {}
 
     void add_routes(std::vector<Route>& routes);
 
@@ -25,9 +29,11 @@ private:
     Task<> list_models(HttpExchange& exchange);
     Task<> show_model(HttpExchange& exchange, std::string id);
     Task<> answer(HttpExchange& exchange, AnswerKind kind);
+    Task<std::variant<AnswerRequest, ApiError>> parse(std::string body, AnswerKind kind);
 
     Node& node_;
     Entropy& entropy_;
+    ComputePool& compute_;
 };
 
 }  // namespace rekindle::daemon

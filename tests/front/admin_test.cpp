@@ -102,6 +102,21 @@ TEST_CASE("an upload may be far larger than a JSON body, and chunked") {
     CHECK(client.read_answer().status == 200);
 }
 
+TEST_CASE("an upload that waits for 100-continue is told once to go on") {
+    FrontFixture front;
+    TestClient client = front.admin();
+    const size_t bytes = 3 << 20;
+    client.send(deploy_request(
+        "name=smol", "Expect: 100-continue\r\nContent-Length: " + std::to_string(bytes) + "\r\n",
+        ""));
+    CHECK(client.read_answer().status == 100);
+    for (int i = 0; i < 3; ++i) {  // In pieces, so that the front has to wait for each.
+        client.send(std::string(bytes / 3, 'm'));
+        const milliseconds patience(i < 2 ? 5 : 30'000);
+        CHECK(client.try_read_answer(patience).status == (i < 2 ? 0 : 200));
+    }
+}
+
 TEST_CASE("a passed descriptor is deployed, each request of a connection with its own") {
     FrontFixture front;
     TestClient client = front.admin();

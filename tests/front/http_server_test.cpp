@@ -175,6 +175,36 @@ TEST_CASE("100-continue is given before the body is read, and not when the reque
     CHECK(refused.field("connection") == "close");
 }
 
+TEST_CASE("an empty line before a request is passed over, also when it comes in two pieces") {
+    FrontFixture front;
+    TestClient client = front.client();
+    client.send("\r\n\r");
+    CHECK(client.try_read_answer(milliseconds(5)).status == 0);
+    client.send("\n" + get_request("/health"));
+    CHECK(client.read_answer().status == 200);
+}
+
+TEST_CASE("the Unix socket is served when TCP's clients took all connections") {
+    HttpLimits limits = patient_limits();
+    limits.connections = 1;
+    FrontFixture front(limits);
+    TestClient tcp = front.client();
+    tcp.send(get_request("/health"));
+    CHECK(tcp.read_answer().status == 200);
+    TestClient admin = front.admin();
+    admin.send(get_request("/admin/v1/node"));
+    CHECK(admin.read_answer().status == 200);
+}
+
+TEST_CASE("a body that is parsed on another thread is answered like a small one") {
+    FrontFixture front;
+    const std::string content(1 << 20, 'x');
+    CHECK(front.post("/v1/completions", R"({"model":"smol","prompt":")" + content + "\"}").status ==
+          200);
+    CHECK(front.node->seen().requests.at(0).submit.text == content);
+    CHECK(front.post("/v1/completions", R"({"model":"smol","prompt":")" + content).status == 400);
+}
+
 TEST_CASE("a head that comes too slowly is 408") {
     HttpLimits limits = patient_limits();
     limits.head_time = milliseconds(20);
