@@ -9,8 +9,8 @@ Result<void> ByteReader::finish(std::string_view what) const {
         return Error{ErrorCode::kCorrupt, std::string(what) + ": ends early"};
     }
     if (!rest_.empty()) {
-        return Error{ErrorCode::kCorrupt, std::string(what) + ": " + std::to_string(rest_.size()) +
-                                              " bytes too many"};
+        return Error{ErrorCode::kCorrupt,
+                     std::string(what) + ": " + std::to_string(rest_.size()) + " bytes too many"};
     }
     return {};
 }

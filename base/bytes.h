@@ -1,6 +1,7 @@
-// Bounded reading and writing of little-endian binary forms (worker frames, ledger records, tables).
-// A ByteReader never reads past its span: the first short read makes it fail, every later read
-// gives zeros, and the caller asks once at the end. Strings and blobs have a u32 length before them.
+// Bounded reading and writing of little-endian binary forms (worker frames, ledger records,
+// tables). A ByteReader never reads past its span: the first short read makes it fail, every later
+// read gives zeros, and the caller asks once at the end. Strings and blobs have a u32 length before
+// them.
 #pragma once
 #include "base/result.h"
 

@@ -10,9 +10,9 @@ namespace rekindle {
 
 }  // namespace rekindle
 
-#define REKINDLE_CHECK(condition, why)                                          \
-    do {                                                                        \
-        if (!(condition)) [[unlikely]] {                                        \
-            ::rekindle::check_failed(__FILE__, __LINE__, #condition, why);      \
-        }                                                                       \
+#define REKINDLE_CHECK(condition, why)                                     \
+    do {                                                                   \
+        if (!(condition)) [[unlikely]] {                                   \
+            ::rekindle::check_failed(__FILE__, __LINE__, #condition, why); \
+        }                                                                  \
     } while (false)

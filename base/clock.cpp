@@ -15,6 +15,8 @@ void ManualClock::advance(Nanoseconds by) noexcept {
     wall_ns_ += by.count();
 }
 
-void ManualClock::step_wall(Nanoseconds by) noexcept { wall_ns_ += by.count(); }
+void ManualClock::step_wall(Nanoseconds by) noexcept {
+    wall_ns_ += by.count();
+}
 
 }  // namespace rekindle

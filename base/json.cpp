@@ -14,10 +14,14 @@ namespace {
 // Event handler that only looks for duplicate keys; the members are what basic_parser asks for.
 class DuplicateKeyFinder {
 public:
-    static constexpr size_t max_array_size = static_cast<size_t>(-1);   // NOLINT(readability-identifier-naming): Boost's names.
-    static constexpr size_t max_object_size = static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
-    static constexpr size_t max_string_size = static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
-    static constexpr size_t max_key_size = static_cast<size_t>(-1);     // NOLINT(readability-identifier-naming): Boost's names.
+    static constexpr size_t max_array_size =
+        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
+    static constexpr size_t max_object_size =
+        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
+    static constexpr size_t max_string_size =
+        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
+    static constexpr size_t max_key_size =
+        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
     using Error = boost::system::error_code;
 
     bool on_document_begin(Error& /*ec*/) { return true; }
@@ -57,7 +61,8 @@ public:
     bool on_comment_part(json::string_view /*s*/, Error& /*ec*/) { return true; }
     bool on_comment(json::string_view /*s*/, Error& /*ec*/) { return true; }
 
-    std::optional<std::string> duplicate;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
+    std::optional<std::string>
+        duplicate;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
 
 private:
     std::vector<std::unordered_set<std::string>> keys_;
@@ -77,8 +82,8 @@ const json::value* find_present(const json::object& object, std::string_view key
 
 Result<json::value> parse_json(std::string_view text, const JsonLimits& limits) {
     if (text.size() > limits.bytes_max) {
-        return Error{ErrorCode::kTooLarge, fmt::format("JSON: {} bytes, the limit is {}",
-                                                       text.size(), limits.bytes_max)};
+        return Error{ErrorCode::kTooLarge,
+                     fmt::format("JSON: {} bytes, the limit is {}", text.size(), limits.bytes_max)};
     }
     json::parse_options options;
     options.max_depth = limits.depth_max;

@@ -2,11 +2,10 @@
 
 #include "base/check.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sys/random.h>
 
 namespace rekindle {
 namespace {

@@ -7,26 +7,46 @@ namespace rekindle {
 
 std::string_view error_code_name(ErrorCode code) noexcept {
     switch (code) {
-        case ErrorCode::kInvalidArgument: return "invalid_argument";
-        case ErrorCode::kUnauthorized: return "unauthorized";
-        case ErrorCode::kForbidden: return "forbidden";
-        case ErrorCode::kNotFound: return "not_found";
-        case ErrorCode::kAlreadyExists: return "already_exists";
-        case ErrorCode::kConflict: return "conflict";
-        case ErrorCode::kTooLarge: return "too_large";
-        case ErrorCode::kUnsupported: return "unsupported";
-        case ErrorCode::kTruncated: return "truncated";
-        case ErrorCode::kCorrupt: return "corrupt";
-        case ErrorCode::kRateLimited: return "rate_limited";
-        case ErrorCode::kBudgetExhausted: return "budget_exhausted";
-        case ErrorCode::kOverloaded: return "overloaded";
-        case ErrorCode::kUnavailable: return "unavailable";
-        case ErrorCode::kDeadline: return "deadline";
-        case ErrorCode::kCancelled: return "cancelled";
-        case ErrorCode::kResourceExhausted: return "resource_exhausted";
-        case ErrorCode::kNoSpace: return "no_space";
-        case ErrorCode::kIo: return "io";
-        case ErrorCode::kInternal: return "internal";
+        case ErrorCode::kInvalidArgument:
+            return "invalid_argument";
+        case ErrorCode::kUnauthorized:
+            return "unauthorized";
+        case ErrorCode::kForbidden:
+            return "forbidden";
+        case ErrorCode::kNotFound:
+            return "not_found";
+        case ErrorCode::kAlreadyExists:
+            return "already_exists";
+        case ErrorCode::kConflict:
+            return "conflict";
+        case ErrorCode::kTooLarge:
+            return "too_large";
+        case ErrorCode::kUnsupported:
+            return "unsupported";
+        case ErrorCode::kTruncated:
+            return "truncated";
+        case ErrorCode::kCorrupt:
+            return "corrupt";
+        case ErrorCode::kRateLimited:
+            return "rate_limited";
+        case ErrorCode::kBudgetExhausted:
+            return "budget_exhausted";
+        case ErrorCode::kOverloaded:
+            return "overloaded";
+        case ErrorCode::kUnavailable:
+            return "unavailable";
+        case ErrorCode::kDeadline:
+            return "deadline";
+        case ErrorCode::kCancelled:
+            return "cancelled";
+        case ErrorCode::kResourceExhausted:
+            return "resource_exhausted";
+        case ErrorCode::kNoSpace:
+            return "no_space";
+        case ErrorCode::kIo:
+            return "io";
+        case ErrorCode::kInternal:
+            return "internal";
     }
     return "internal";
 }

@@ -1,11 +1,10 @@
 #include "base/unique_fd.h"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 namespace rekindle {
 
@@ -32,7 +31,7 @@ Result<UniqueFd> UniqueFd::duplicate() const {
 }
 
 Result<uint64_t> file_bytes(int fd) {
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd, &info) != 0) {
         return errno_error("fstat", errno);
     }
@@ -42,8 +41,8 @@ Result<uint64_t> file_bytes(int fd) {
 Result<void> read_exact_at(int fd, std::span<std::byte> out, uint64_t offset) {
     size_t done = 0;
     while (done < out.size()) {
-        const ssize_t got = ::pread(fd, out.data() + done, out.size() - done,
-                                    static_cast<off_t>(offset + done));
+        const ssize_t got =
+            ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
         if (got < 0 && errno == EINTR) {
             continue;
         }

@@ -83,12 +83,8 @@ std::string format_bytes(uint64_t bytes) {
 }
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
-    static constexpr std::array<Unit, 6> kUnits{{{"ms", 1},
-                                                 {"", 1000},
-                                                 {"s", 1000},
-                                                 {"m", 60'000},
-                                                 {"h", 3'600'000},
-                                                 {"d", 86'400'000}}};
+    static constexpr std::array<Unit, 6> kUnits{
+        {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
     const auto ms = scale(text, kUnits, "a duration such as 250ms, 30s, 5m, 24h or 7d");
     if (!ms) {
         return ms.error();

@@ -9,8 +9,8 @@ namespace rekindle {
 
 bool is_valid_utf8(std::string_view text) noexcept;
 
-// Bytes at the front of `text` that form whole, valid or surely invalid sequences: the rest (at most
-// 3 bytes) is the beginning of a sequence that more bytes may complete.
+// Bytes at the front of `text` that form whole, valid or surely invalid sequences: the rest (at
+// most 3 bytes) is the beginning of a sequence that more bytes may complete.
 size_t complete_utf8_prefix(std::string_view text) noexcept;
 
 // Replaces each maximal invalid part by U+FFFD, as the WHATWG decoder does.

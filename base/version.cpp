@@ -2,6 +2,8 @@
 
 namespace rekindle {
 
-std::string_view version() noexcept { return REKINDLE_VERSION; }
+std::string_view version() noexcept {
+    return REKINDLE_VERSION;
+}
 
 }  // namespace rekindle

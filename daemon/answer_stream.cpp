@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <boost/asio/post.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -53,8 +54,11 @@ std::unique_ptr<GenerateStream> make_answer_handle(std::shared_ptr<AnswerStream>
 
 AnswerStream::AnswerStream(const AnswerServices& services, GenerateRequest request,
                            billing::RequestFacts facts)
-    : services_(services), request_(std::move(request)), facts_(std::move(facts)),
-      arrived_(services.context), arrived_at_(services.clock.monotonic()) {
+    : services_(services),
+      request_(std::move(request)),
+      facts_(std::move(facts)),
+      arrived_(services.context),
+      arrived_at_(services.clock.monotonic()) {
     facts_.started_unix_ms = unix_ms(services_.clock);
 }
 
@@ -233,8 +237,8 @@ billing::UsageFinal AnswerStream::settle_as(billing::Outcome outcome) {
     billing::UsageFinal final_record =
         billing::settle(facts_, outcome, sampled(), lease_ ? lease_->delivered() : 0, running_);
     final_record.finished_unix_ms = unix_ms(services_.clock);
-    final_record.restore_ms = static_cast<uint32_t>(
-        duration_cast<std::chrono::milliseconds>(times().restore).count());
+    final_record.restore_ms =
+        static_cast<uint32_t>(duration_cast<std::chrono::milliseconds>(times().restore).count());
     return final_record;
 }
 
@@ -295,8 +299,8 @@ void AnswerStream::abandon() {
     }
 }
 
-// The phases follow each other, so that their sum is the whole time: an image that arrived while the
-// prompt was already being computed counts as restore until it is whole.
+// The phases follow each other, so that their sum is the whole time: an image that arrived while
+// the prompt was already being computed counts as restore until it is whole.
 RequestTimes AnswerStream::times() const {
     const Nanoseconds now = services_.clock.monotonic();
     const auto or_now = [now](Nanoseconds at) { return at.count() == 0 ? now : at; };

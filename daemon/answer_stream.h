@@ -90,7 +90,8 @@ public:
     void hold(scheduler::AdmissionGate::Pass pass) { pass_.emplace(std::move(pass)); }
 
 private:
-    static constexpr uint32_t kTriesMax = 2;  // A request that kills two workers is not tried again.
+    static constexpr uint32_t kTriesMax =
+        2;  // A request that kills two workers is not tried again.
 
     void push(Result<GenerateStream::Event> event);
     void begin_in_ledger();
@@ -115,10 +116,10 @@ private:
     uint32_t tries_ = 0;
     std::optional<scheduler::TokenLease> lease_;  // Since the prompt's size is known.
     bool cold_ = false;
-    bool begun_ = false;     // The ledger knows the request.
-    bool running_ = false;   // Go was sent.
+    bool begun_ = false;    // The ledger knows the request.
+    bool running_ = false;  // Go was sent.
     bool settled_ = false;
-    bool ended_ = false;     // A finish or an error was pushed.
+    bool ended_ = false;  // A finish or an error was pushed.
     bool failed_ = false;
 
     Nanoseconds arrived_at_{};

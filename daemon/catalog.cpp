@@ -6,12 +6,12 @@
 
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
+#include <unistd.h>
 
 namespace rekindle::daemon {
 namespace {
@@ -204,9 +204,8 @@ Result<void> Catalog::remove(const std::string& name) {
 }
 
 bool Catalog::uses_image(std::string_view digest) const noexcept {
-    return std::any_of(records_.begin(), records_.end(), [&](const DeploymentRecord& record) {
-        return record.image == digest;
-    });
+    return std::any_of(records_.begin(), records_.end(),
+                       [&](const DeploymentRecord& record) { return record.image == digest; });
 }
 
 }  // namespace rekindle::daemon

@@ -14,7 +14,7 @@ namespace rekindle::daemon {
 
 struct DeploymentRecord {
     std::string name;
-    std::string image;  // Digest.
+    std::string image;              // Digest.
     std::string price_input = "0";  // Decimal, currency units per million tokens.
     std::string price_output = "0";
     std::string price_cached = "0";
@@ -22,7 +22,7 @@ struct DeploymentRecord {
     std::optional<int64_t> idle_ms;
     uint32_t context = 0;
     int64_t created_unix_s = 0;
-    std::string architecture;   // Facts of the image, for listings.
+    std::string architecture;  // Facts of the image, for listings.
     uint64_t image_bytes = 0;
     uint32_t context_max = 0;
 

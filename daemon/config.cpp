@@ -6,13 +6,13 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <map>
 #include <thread>
+#include <unistd.h>
 
 namespace rekindle::daemon {
 namespace {

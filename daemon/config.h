@@ -1,5 +1,5 @@
-// Options of rekindled: defaults, then the YAML file of --config, then flags. The file's keys are the
-// flags' names with underscores; an unknown key is an error.
+// Options of rekindled: defaults, then the YAML file of --config, then flags. The file's keys are
+// the flags' names with underscores; an unknown key is an error.
 #pragma once
 #include "base/result.h"
 
@@ -14,10 +14,10 @@ struct Config {
     std::string listen = "127.0.0.1:8080";  // address:port; port 0 takes a free one.
     uint32_t threads = 0;                   // Per worker; 0: all cores.
     uint64_t host_memory_bytes = 0;         // For images; 0: half of the machine's memory.
-    uint64_t kv_memory_bytes = 0;           // Per worker; 0: an eighth of host memory, 64 MiB to 1 GiB.
+    uint64_t kv_memory_bytes = 0;  // Per worker; 0: an eighth of host memory, 64 MiB to 1 GiB.
     std::chrono::milliseconds idle{300'000};  // Keep-alive of a model that has none of its own.
     uint32_t spare_workers = 1;
-    uint32_t workers_max = 16;              // Models served at once.
+    uint32_t workers_max = 16;  // Models served at once.
     std::string log_level = "info";
 };
 

@@ -8,7 +8,7 @@
 namespace rekindle::daemon {
 namespace {
 
-constexpr uint32_t kExtentsMax = 250;       // One sendmsg carries at most 253 descriptors.
+constexpr uint32_t kExtentsMax = 250;  // One sendmsg carries at most 253 descriptors.
 constexpr uint32_t kStopStringsMax = 64;
 constexpr uint32_t kLogprobsPerFrameMax = 1U << 20;
 
@@ -203,7 +203,8 @@ Result<FrameHeader> parse_frame_header(std::span<const std::byte> header) {
     parsed.type = in.read<uint32_t>();
     parsed.payload_bytes = in.read<uint32_t>();
     if (in.failed() || parsed.type >= std::variant_size_v<Frame>) {
-        return Error{ErrorCode::kCorrupt, fmt::format("worker frame: unknown type {}", parsed.type)};
+        return Error{ErrorCode::kCorrupt,
+                     fmt::format("worker frame: unknown type {}", parsed.type)};
     }
     if (parsed.payload_bytes > kFrameBytesMax) {
         return Error{ErrorCode::kCorrupt, fmt::format("worker frame: {} bytes, the limit is {}",

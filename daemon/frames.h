@@ -50,9 +50,9 @@ enum class PromptKind : uint8_t { kText = 0, kTokens = 1, kChat = 2 };
 struct SubmitFrame {
     uint64_t id = 0;
     PromptKind kind = PromptKind::kText;
-    std::string text;              // kText: the prompt; kChat: JSON object of template variables.
-    std::vector<int32_t> tokens;   // kTokens
-    uint32_t tokens_max = 0;       // 0: up to the context's end.
+    std::string text;             // kText: the prompt; kChat: JSON object of template variables.
+    std::vector<int32_t> tokens;  // kTokens
+    uint32_t tokens_max = 0;      // 0: up to the context's end.
     float temperature = 1;
     float top_p = 1;
     uint32_t top_k = 0;
@@ -61,7 +61,7 @@ struct SubmitFrame {
     bool ignore_eos = false;
     bool want_logprobs = false;
     uint8_t top_logprobs = 0;
-    bool echo = false;             // Completions: the prompt's own text (and log-probabilities) first.
+    bool echo = false;  // Completions: the prompt's own text (and log-probabilities) first.
     std::vector<std::string> stop;
 };
 
@@ -96,23 +96,24 @@ struct CancelFrame {
 struct LogprobItem {
     std::string bytes;  // Of the token; may be part of a code point.
     int32_t token = 0;
-    float logprob = 0;  // NaN: none (the first token of an echoed prompt).
+    float logprob = 0;             // NaN: none (the first token of an echoed prompt).
     std::vector<LogprobItem> top;  // At most kTopLogprobsMax, without their own `top`.
 };
 
 enum class Finish : uint8_t { kNone = 0, kStop = 1, kLength = 2 };
 
-// Worker → rekindled: what one step did for one sequence. `text` is whole UTF-8; a token whose bytes
-// are held back (unfinished code point, possible stop string) counts now and its text comes later.
+// Worker → rekindled: what one step did for one sequence. `text` is whole UTF-8; a token whose
+// bytes are held back (unfinished code point, possible stop string) counts now and its text comes
+// later.
 struct TokensFrame {
     uint64_t id = 0;
     uint32_t sampled = 0;  // Tokens sampled since the last frame of this id.
     Finish finish = Finish::kNone;
     std::string text;
     std::vector<LogprobItem> logprobs;  // One per sampled token; before them an echoed prompt's.
-    std::string matched_stop;  // The stop string that ended it, if one did.
-    uint32_t wait_us = 0;      // First frame of an id: time blocked on latches.
-    uint32_t prefill_us = 0;   // First frame of an id.
+    std::string matched_stop;           // The stop string that ended it, if one did.
+    uint32_t wait_us = 0;               // First frame of an id: time blocked on latches.
+    uint32_t prefill_us = 0;            // First frame of an id.
 };
 
 // Worker → rekindled: the worker must end (an image chunk failed, a bug); all its requests fail.

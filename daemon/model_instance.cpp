@@ -12,8 +12,11 @@ namespace rekindle::daemon {
 
 ModelInstance::ModelInstance(InstanceServices services, DeploymentRecord record,
                              InstanceOptions options)
-    : services_(std::move(services)), record_(std::move(record)), revision_(record_.revision()),
-      options_(options), changed_(services_.context) {}
+    : services_(std::move(services)),
+      record_(std::move(record)),
+      revision_(record_.revision()),
+      options_(options),
+      changed_(services_.context) {}
 
 ModelInstance::~ModelInstance() {
     REKINDLE_CHECK(streams_.empty(), "an instance outlives its requests");
@@ -195,7 +198,8 @@ void ModelInstance::on_end(const Error& reason) {
     }
     changed_.notify();
     // From a fresh stack: a retry takes a new worker, and this one is still in its own callback.
-    asio::post(services_.context, [self = shared_from_this(), reason] { self->retry_or_fail(reason); });
+    asio::post(services_.context,
+               [self = shared_from_this(), reason] { self->retry_or_fail(reason); });
 }
 
 void ModelInstance::retry_or_fail(const Error& reason) {

@@ -24,13 +24,13 @@ namespace rekindle::daemon {
 // ---- Deployments ----
 
 struct DeploySpec {
-    std::string name;                 // [a-z0-9][a-z0-9._-]{0,62}
-    std::string price_input = "0";    // Currency units per million tokens, decimal.
+    std::string name;               // [a-z0-9][a-z0-9._-]{0,62}
+    std::string price_input = "0";  // Currency units per million tokens, decimal.
     std::string price_output = "0";
     std::string price_cached = "0";
     std::string currency = "USD";
     std::optional<std::chrono::milliseconds> idle;  // Keep-alive; nothing: the node's default.
-    uint32_t context = 0;             // 0: the model's own.
+    uint32_t context = 0;                           // 0: the model's own.
     // True once the client that deploys has left: the import may stop. Null: never. Shared, because
     // the client's request ends before the import notices.
     std::shared_ptr<const std::atomic<bool>> cancelled;
@@ -38,8 +38,8 @@ struct DeploySpec {
 
 struct DeploymentInfo {
     std::string name;
-    std::string revision;         // Digest of the canonical manifest.
-    std::string image;            // Image digest.
+    std::string revision;  // Digest of the canonical manifest.
+    std::string image;     // Image digest.
     std::string architecture;
     uint64_t image_bytes = 0;
     uint32_t context = 0;
@@ -53,7 +53,7 @@ struct DeploymentInfo {
     uint64_t resident_bytes = 0;  // Weights and KV in memory.
     uint32_t active_requests = 0;
     std::optional<std::chrono::milliseconds> idle_for;  // Nothing while busy or never used.
-    int32_t worker_pid = 0;       // 0: no worker.
+    int32_t worker_pid = 0;                             // 0: no worker.
 };
 
 struct DeployProgress {
@@ -67,7 +67,7 @@ struct DeployProgress {
 struct GenerateRequest {
     billing::RequestId id;
     std::string model;
-    SubmitFrame submit;       // `id` is filled by the node.
+    SubmitFrame submit;         // `id` is filled by the node.
     uint64_t prompt_bytes = 0;  // Upper bound of the prompt's tokens, for gate 1.
     bool streamed = false;
     std::string organization = "default";
@@ -101,7 +101,8 @@ public:
     // or an error: no more calls.
     using Event = std::variant<PromptReady, Delta>;
     virtual Task<Result<Event>> next() = 0;
-    // `tokens` completion tokens were handed to the socket (streamed answers; call after the write).
+    // `tokens` completion tokens were handed to the socket (streamed answers; call after the
+    // write).
     virtual void delivered(uint32_t tokens) = 0;
     // Settles and makes the record durable: call before the last event is sent. For a whole answer
     // in one body, pass all of its tokens as delivered first. kUnavailable: the ledger is broken.

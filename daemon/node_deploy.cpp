@@ -20,8 +20,8 @@ struct StoredImage {
     uint64_t bytes = 0;
 };
 
-// Runs on a compute thread: the importer reads the model file, the store keeps what it makes. All or
-// nothing: on any failure the chunks are given back.
+// Runs on a compute thread: the importer reads the model file, the store keeps what it makes. All
+// or nothing: on any failure the chunks are given back.
 struct ImportJob {
     std::string worker_executable;
     loader::ChunkStore& store;
@@ -55,12 +55,12 @@ private:
             chunks.push_back(std::move(chunk).value());
             return {};
         };
-        auto outcome = run_importer(ImporterOptions{.executable = worker_executable},
-                                    std::move(source), sink,
-                                    [this](uint64_t done, uint64_t total) {
-                                        on_progress(DeployProgress{"import", done, total});
-                                    },
-                                    cancelled);
+        auto outcome = run_importer(
+            ImporterOptions{.executable = worker_executable}, std::move(source), sink,
+            [this](uint64_t done, uint64_t total) {
+                on_progress(DeployProgress{"import", done, total});
+            },
+            cancelled);
         if (!outcome) {
             return outcome.error();
         }
@@ -125,13 +125,12 @@ Task<Result<DeploymentRecord>> NodeImpl::import_source(DeploySpec spec, UniqueFd
                                                        OnProgress on_progress) {
     auto post_progress = [&context = services_.context,
                           on_progress = std::move(on_progress)](DeployProgress progress) {
-        asio::post(context, [on_progress, progress = std::move(progress)] {
-            on_progress(progress);
-        });
+        asio::post(context,
+                   [on_progress, progress = std::move(progress)] { on_progress(progress); });
     };
-    auto job = std::make_shared<ImportJob>(
-        ImportJob{services_.worker_executable, services_.store, std::move(source),
-                  cancel_imports_, std::move(post_progress)});
+    auto job = std::make_shared<ImportJob>(ImportJob{services_.worker_executable, services_.store,
+                                                     std::move(source), cancel_imports_,
+                                                     std::move(post_progress)});
     auto work = [job] { return job->run(); };
     auto importing = offload(compute_, std::move(work));
     auto image = co_await std::move(importing);
@@ -252,7 +251,8 @@ Task<Result<void>> NodeImpl::forget_image(std::string digest) {
 Task<Result<void>> NodeImpl::undeploy(std::string name) {
     const auto found = instances_.find(name);
     if (found == instances_.end()) {
-        co_return Error{ErrorCode::kNotFound, fmt::format("no model named \"{}\" is deployed", name)};
+        co_return Error{ErrorCode::kNotFound,
+                        fmt::format("no model named \"{}\" is deployed", name)};
     }
     const auto removed = catalog_.remove(name);
     if (!removed) {

@@ -18,16 +18,21 @@ constexpr size_t kComputeThreads = 2;   // Imports and reports.
 }  // namespace
 
 NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
-    : services_(std::move(services)), config_(std::move(config)), catalog_(std::move(catalog)),
-      gate_(services_.context), compute_(kComputeThreads),
+    : services_(std::move(services)),
+      config_(std::move(config)),
+      catalog_(std::move(catalog)),
+      gate_(services_.context),
+      compute_(kComputeThreads),
       pool_(services_.context, gate_, services_.clock,
             {services_.worker_executable, config_.spare_workers}),
       marks_(services_.context, services_.ledger),
       scale_limits_{.idle_default = config_.idle,
                     .spares_min = config_.spare_workers,
                     .workers_max = config_.workers_max},
-      admission_(kAdmissionLimits, services_.clock), cooling_(services_.context),
-      request_left_(services_.context), deploy_ended_(services_.context) {
+      admission_(kAdmissionLimits, services_.clock),
+      cooling_(services_.context),
+      request_left_(services_.context),
+      deploy_ended_(services_.context) {
     for (const DeploymentRecord& record : catalog_.records()) {
         instances_.emplace(record.name, make_instance(record));
     }
@@ -35,7 +40,9 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
 
 NodeImpl::~NodeImpl() = default;
 
-Result<void> NodeImpl::start() { return pool_.start(); }
+Result<void> NodeImpl::start() {
+    return pool_.start();
+}
 
 std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& record) {
     InstanceServices services{.context = services_.context,
@@ -44,10 +51,9 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .tier = services_.tier,
                               .make_room = [this] { return cool_longest_idle(); },
                               .became_idle = [this] { schedule_cooling(); }};
-    InstanceOptions options{
-        .kv_bytes = config_.kv_memory_bytes,
-        .threads = config_.threads,
-        .sequences_max = kSequencesMax};
+    InstanceOptions options{.kv_bytes = config_.kv_memory_bytes,
+                            .threads = config_.threads,
+                            .sequences_max = kSequencesMax};
     return std::make_shared<ModelInstance>(std::move(services), record, options);
 }
 
@@ -106,8 +112,8 @@ bool NodeImpl::cool_longest_idle() {
 // One timer for the whole node, set for the next model whose keep-alive ends: while all are at zero
 // or busy nothing wakes up.
 void NodeImpl::schedule_cooling() {
-    const auto pause = scheduler::until_next_cooling(worker_uses(), services_.clock.monotonic(),
-                                                     scale_limits_);
+    const auto pause =
+        scheduler::until_next_cooling(worker_uses(), services_.clock.monotonic(), scale_limits_);
     if (!pause) {
         cooling_.cancel();
         return;
@@ -121,8 +127,8 @@ void NodeImpl::schedule_cooling() {
 }
 
 void NodeImpl::cool_idle_models() {
-    for (const std::string& name : scheduler::workers_to_cool(
-             worker_uses(), services_.clock.monotonic(), scale_limits_)) {
+    for (const std::string& name :
+         scheduler::workers_to_cool(worker_uses(), services_.clock.monotonic(), scale_limits_)) {
         instances_.at(name)->cool();
     }
     schedule_cooling();
@@ -167,11 +173,10 @@ Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest
                         "the ledger can't be written, and nothing is served unbilled: see the "
                         "node's log"};
     }
-    auto pass = admission_.enter(scheduler::Arrival{
-        .model = request.model,
-        .prompt_bytes = request.prompt_bytes,
-        .prompt_tokens = request.submit.tokens.size(),
-        .context_max = instance->record().context_max});
+    auto pass = admission_.enter(scheduler::Arrival{.model = request.model,
+                                                    .prompt_bytes = request.prompt_bytes,
+                                                    .prompt_tokens = request.submit.tokens.size(),
+                                                    .context_max = instance->record().context_max});
     if (!pass) {
         co_return pass.error();
     }

@@ -125,7 +125,9 @@ Task<> shut_down(Services* services, asio::signal_set* signals) {
 }
 
 // A start that failed after workers were started.
-Task<> stop_unserved(Services* services) { co_await services->node->stop(); }
+Task<> stop_unserved(Services* services) {
+    co_await services->node->stop();
+}
 
 // First signal drains; a second one ends the daemon at once (the ledger recovers).
 void stop_on_signal(asio::signal_set& signals, Services& services, Gate& gate, bool again) {
@@ -179,7 +181,8 @@ int run(int argc, char** argv) {
             static_cast<void>(spawn(services.context, "stop", gate, std::move(stopping)));
         }
     }
-    // 4. Serve on this thread until the drain has ended. Workers are its children: they die with it.
+    // 4. Serve on this thread until the drain has ended. Workers are its children: they die with
+    // it.
     services.context.run();
     return exit_code;
 }
@@ -187,4 +190,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace rekindle::daemon
 
-int main(int argc, char** argv) { return rekindle::daemon::run(argc, argv); }
+int main(int argc, char** argv) {
+    return rekindle::daemon::run(argc, argv);
+}

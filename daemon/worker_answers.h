@@ -41,8 +41,7 @@ private:
 
     TokensFrame frame_of(Answer& answer, const scheduler::TokenEvent& event) const;
     LogprobItem item_of(runtime::TokenId token, float logprob,
-                        const std::vector<scheduler::TokenLogprob>& top,
-                        uint8_t top_count) const;
+                        const std::vector<scheduler::TokenLogprob>& top, uint8_t top_count) const;
     // The prompt's own items, for echo with log-probabilities.
     void add_prompt_logprobs(const Answer& answer, const scheduler::TokenEvent& event,
                              TokensFrame& frame) const;

@@ -1,10 +1,9 @@
 #include "daemon/worker_channel.h"
 
-#include <sys/socket.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
 
 namespace rekindle::daemon {
 namespace {

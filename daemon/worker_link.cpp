@@ -6,12 +6,12 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 namespace rekindle::daemon {
@@ -95,9 +95,13 @@ Result<std::shared_ptr<WorkerLink>> WorkerLink::start(asio::io_context& context,
     return link;
 }
 
-void WorkerLink::listen(Listener* listener) { listener_ = listener; }
+void WorkerLink::listen(Listener* listener) {
+    listener_ = listener;
+}
 
-void WorkerLink::send(const Frame& frame) { send_with_descriptors(frame, {}); }
+void WorkerLink::send(const Frame& frame) {
+    send_with_descriptors(frame, {});
+}
 
 void WorkerLink::send_with_descriptors(const Frame& frame, std::vector<UniqueFd> descriptors) {
     if (ended_) {
@@ -107,7 +111,9 @@ void WorkerLink::send_with_descriptors(const Frame& frame, std::vector<UniqueFd>
     outgoing_added_.notify();
 }
 
-void WorkerLink::kill() { process_.kill(); }
+void WorkerLink::kill() {
+    process_.kill();
+}
 
 Task<std::optional<Error>> WorkerLink::read_one() {
     std::array<std::byte, kFrameHeaderBytes> header_bytes{};
@@ -144,8 +150,8 @@ Task<> WorkerLink::read_frames(std::shared_ptr<WorkerLink> self) {
 
 Task<bool> WorkerLink::send_descriptors(const Outgoing* item, size_t* sent) {
     for (;;) {
-        const ssize_t put = send_with_rights(socket_.native_handle(), item->bytes,
-                                             item->descriptors);
+        const ssize_t put =
+            send_with_rights(socket_.native_handle(), item->bytes, item->descriptors);
         if (put > 0) {
             *sent = static_cast<size_t>(put);
             co_return true;
@@ -177,8 +183,8 @@ Task<> WorkerLink::write_frames(std::shared_ptr<WorkerLink> self) {
             }
         }
         const auto rest = std::span<const std::byte>(item.bytes).subspan(sent);
-        auto out = co_await asio::async_write(socket_, asio::buffer(rest.data(), rest.size()),
-                                              kAsTuple);
+        auto out =
+            co_await asio::async_write(socket_, asio::buffer(rest.data(), rest.size()), kAsTuple);
         if (std::get<0>(out)) {
             co_return;
         }

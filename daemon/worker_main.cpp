@@ -1,4 +1,5 @@
-// rekindle-worker: a generic process that waits, sandboxed and warm, for one image to serve; or, with
+// rekindle-worker: a generic process that waits, sandboxed and warm, for one image to serve; or,
+// with
 // --import, the confined process that reads a model file at deploy time. Started by rekindled only.
 #include "base/clock.h"
 #include "base/log.h"
@@ -52,7 +53,8 @@ int serve(pid_t parent) {
         return assign.error().code == ErrorCode::kCancelled ? EXIT_SUCCESS
                                                             : fail("worker_failed", assign.error());
     }
-    // 4. Map the image (its bytes may still be arriving) and serve until rekindled closes the socket.
+    // 4. Map the image (its bytes may still be arriving) and serve until rekindled closes the
+    // socket.
     const SystemClock clock;
     auto session = WorkerSession::start(channel, *table, std::move(assign).value(), clock);
     if (!session) {

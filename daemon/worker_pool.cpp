@@ -46,10 +46,16 @@ private:
 };
 
 WorkerPool::WorkerPool(asio::io_context& context, Gate& gate, const Clock& clock, Options options)
-    : context_(context), gate_(gate), options_(std::move(options)), retry_(context), clock_(clock),
+    : context_(context),
+      gate_(gate),
+      options_(std::move(options)),
+      retry_(context),
+      clock_(clock),
       backoff_(scheduler::BackoffLimits{}) {}
 
-WorkerPool::~WorkerPool() { REKINDLE_CHECK(spares_.empty(), "the pool is stopped first"); }
+WorkerPool::~WorkerPool() {
+    REKINDLE_CHECK(spares_.empty(), "the pool is stopped first");
+}
 
 Result<void> WorkerPool::add() {
     auto link = WorkerLink::start(context_, gate_, options_.executable);
@@ -126,9 +132,8 @@ void WorkerPool::stop() {
 }
 
 uint32_t WorkerPool::ready_count() const noexcept {
-    return static_cast<uint32_t>(
-        std::count_if(spares_.begin(), spares_.end(),
-                      [](const auto& spare) { return spare->link().greeted(); }));
+    return static_cast<uint32_t>(std::count_if(
+        spares_.begin(), spares_.end(), [](const auto& spare) { return spare->link().greeted(); }));
 }
 
 }  // namespace rekindle::daemon

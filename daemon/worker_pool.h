@@ -1,7 +1,7 @@
 // Generic workers that are ready before they are needed. take() hands out one that is greeted if
-// there is one, else one that is still starting; the pool refills itself afterwards, off the critical
-// path. A worker is handed out once and never comes back.
-// Threading: the io thread. Lifetime: stop() before destruction.
+// there is one, else one that is still starting; the pool refills itself afterwards, off the
+// critical path. A worker is handed out once and never comes back. Threading: the io thread.
+// Lifetime: stop() before destruction.
 #pragma once
 #include "base/async/asio.h"
 #include "base/async/gate.h"

@@ -1,17 +1,18 @@
 #include "daemon/worker_process.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
+
+#include <cerrno>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cerrno>
 #include <utility>
 
-extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program.
+extern char**
+    environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program.
 
 namespace rekindle::daemon {
 namespace {

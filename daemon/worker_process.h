@@ -6,9 +6,8 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-#include <sys/types.h>
-
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace rekindle::daemon {

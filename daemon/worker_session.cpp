@@ -45,7 +45,9 @@ class Session final : public WorkerSession {
 public:
     Session(WorkerChannel& channel, const Clock& clock, snapshot::ImageView image,
             Mapping kv_memory)
-        : channel_(channel), clock_(clock), image_(std::move(image)),
+        : channel_(channel),
+          clock_(clock),
+          image_(std::move(image)),
           kv_memory_(std::move(kv_memory)) {}
 
     ~Session() override { stop_engine(); }
@@ -167,10 +169,10 @@ Result<void> Session::prepare_prompts() {
     prompts_ = std::move(prompts).value();
     const runtime::Tokenizer& tokenizer = prompts_->tokenizer();
     batcher_ = std::make_unique<scheduler::Batcher>(
-        *engine_,
-        scheduler::BatcherLimits{
-            .sequences_max = sequences_max_,
-            .is_end = [&tokenizer](runtime::TokenId token) { return tokenizer.is_end(token); }});
+        *engine_, scheduler::BatcherLimits{.sequences_max = sequences_max_,
+                                           .is_end = [&tokenizer](runtime::TokenId token) {
+                                               return tokenizer.is_end(token);
+                                           }});
     answers_ = std::make_unique<WorkerAnswers>(tokenizer, clock_);
     engine_thread_ = std::thread([this] { engine_loop(); });
     return {};
@@ -366,8 +368,8 @@ Result<AssignedFiles> open_files(const AssignFrame& assign, std::vector<UniqueFd
     for (size_t i = 0; i < assign.extent_bytes.size(); ++i) {
         extents.push_back({std::move(descriptors[2 + i]), assign.extent_bytes[i]});
     }
-    auto image = snapshot::ImageView::open(assign.index_json, std::move(extents),
-                                           std::move(descriptors[0]));
+    auto image =
+        snapshot::ImageView::open(assign.index_json, std::move(extents), std::move(descriptors[0]));
     if (!image) {
         return image.error();
     }
@@ -385,7 +387,8 @@ Result<std::unique_ptr<WorkerSession>> WorkerSession::start(WorkerChannel& chann
         return Error{ErrorCode::kCorrupt, "the first frame of a worker is Assign"};
     }
     const auto refuse = [&channel](Error error) {
-        const auto sent = channel.send(Frame(AssignedFrame{error.code, error.message, 0, 0, false}));
+        const auto sent =
+            channel.send(Frame(AssignedFrame{error.code, error.message, 0, 0, false}));
         static_cast<void>(sent);
         return error;
     };

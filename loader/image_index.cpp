@@ -98,8 +98,8 @@ Result<std::string> read_architecture(const json::object& root) {
         return corrupt(text.error().message);
     }
     std::string name = std::move(*text).value_or("");
-    const bool plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") ==
-                       std::string::npos;
+    const bool plain =
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") == std::string::npos;
     if (name.size() > kArchitectureBytesMax || !plain) {
         return corrupt("\"architecture\" must be a short name in lower case");
     }

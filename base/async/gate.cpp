@@ -14,7 +14,9 @@ Gate::Gate(asio::io_context& context) : emptied_(context) {
     emptied_.expires_at(asio::steady_timer::time_point::max());
 }
 
-Gate::~Gate() { REKINDLE_CHECK(count_ == 0, "a gate outlives every coroutine that entered it"); }
+Gate::~Gate() {
+    REKINDLE_CHECK(count_ == 0, "a gate outlives every coroutine that entered it");
+}
 
 std::optional<Gate::Pass> Gate::enter() noexcept {
     if (closing_) {

@@ -1,7 +1,7 @@
 // Two problems of shutting down coroutines: no new ones may begin, and the running ones must have
 // ended before what they refer to goes away. Every spawned coroutine holds a Gate's Pass; close()
-// refuses new ones and completes when the last Pass is gone. The destructor checks that none is out.
-// Threading: all members on the io thread that owns the gate.
+// refuses new ones and completes when the last Pass is gone. The destructor checks that none is
+// out. Threading: all members on the io thread that owns the gate.
 #pragma once
 #include "base/async/asio.h"
 #include "base/result.h"

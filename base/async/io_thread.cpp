@@ -1,7 +1,6 @@
 #include "base/async/io_thread.h"
 
 #include <pthread.h>
-
 #include <utility>
 
 namespace rekindle {
@@ -17,7 +16,9 @@ IoThread::~IoThread() {
     join();
 }
 
-void IoThread::request_stop() { work_.reset(); }
+void IoThread::request_stop() {
+    work_.reset();
+}
 
 void IoThread::join() {
     if (thread_.joinable()) {

@@ -26,7 +26,10 @@ TEST_CASE("an unfinished code point becomes one replacement character at the end
 
 TEST_CASE("bytes that can never be UTF-8 are replaced, not held back") {
     AnswerText text({});
-    CHECK(text.append("a\xFF" "b") == "a\xEF\xBF\xBD" "b");
+    CHECK(text.append("a\xFF"
+                      "b") ==
+          "a\xEF\xBF\xBD"
+          "b");
 }
 
 TEST_CASE("a stop string ends the answer before itself, also across tokens") {

@@ -3,10 +3,10 @@
 #include "daemon/data_folder.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
+#include <stdlib.h>
 
 using namespace rekindle;          // NOLINT(google-build-using-namespace): test file.
 using namespace rekindle::daemon;  // NOLINT(google-build-using-namespace): test file.

@@ -12,7 +12,8 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr const char* kDeployment =
-    R"({"name":"smol","revision":"0123456789abcdef0123","image":"sha256:aa","architecture":"llama",)"
+    R"({"name":"smol","revision":"0123456789abcdef0123","image":"sha256:aa",)"
+    R"("architecture":"llama",)"
     R"("image_bytes":1000,"context":2048,"created":1600000000,"price":{"input":"0.05",)"
     R"("output":"0.1","cached":"0.01","currency":"USD"},"tier":"memory","resident_bytes":2000,)"
     R"("active_requests":0,"idle_ms":1500,"worker_pid":0})";

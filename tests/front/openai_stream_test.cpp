@@ -53,23 +53,23 @@ TEST_CASE("a chat stream has exactly these bytes") {
     CHECK(answer.field("content-type") == "text/event-stream; charset=utf-8");
     CHECK(answer.field("cache-control") == "no-cache");
     const std::string chunk = kChunk;
-    CHECK(
-        with_plain_id(answer) ==
-        chunk +
-            R"({"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]})"
-            "\n\n" +
-            chunk +
-            R"({"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]})"
-            "\n\n" +
-            chunk +
-            R"({"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}]})"
-            "\n\n" +
-            chunk +
-            R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]})"
-            "\n\n"
-            ": server-timing queue;dur=0.000, restore;dur=0.000, prefill;dur=0.000, "
-            "decode;dur=0.000\n\n"
-            "data: [DONE]\n\n");
+    CHECK(with_plain_id(answer) ==
+          chunk +
+              R"({"index":0,"delta":{"role":"assistant","content":""},)"
+              R"("logprobs":null,"finish_reason":null}]})"
+              "\n\n" +
+              chunk +
+              R"({"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]})"
+              "\n\n" +
+              chunk +
+              R"({"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}]})"
+              "\n\n" +
+              chunk +
+              R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]})"
+              "\n\n"
+              ": server-timing queue;dur=0.000, restore;dur=0.000, prefill;dur=0.000, "
+              "decode;dur=0.000\n\n"
+              "data: [DONE]\n\n");
 }
 
 TEST_CASE("a completion stream has exactly these bytes") {
