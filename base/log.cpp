@@ -4,6 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
 
 namespace rekindle {
 namespace {
@@ -17,6 +20,17 @@ spdlog::logger& logger() {
         return made;
     }();
     return *instance;
+}
+
+// The process's logger is one object, and so is what listens to it.
+struct Tap {
+    std::shared_mutex mutex;
+    LogTap listener;
+};
+
+Tap& tap() {
+    static Tap instance;
+    return instance;
 }
 
 spdlog::level::level_enum to_spdlog(LogLevel level) noexcept {
@@ -89,7 +103,32 @@ bool parse_log_level(std::string_view text, LogLevel& out) noexcept {
     return true;
 }
 
+std::string_view log_level_name(LogLevel level) noexcept {
+    switch (level) {
+        case LogLevel::kDebug:
+            return "debug";
+        case LogLevel::kInfo:
+            return "info";
+        case LogLevel::kWarning:
+            return "warning";
+        case LogLevel::kError:
+            return "error";
+    }
+    return "info";
+}
+
+void set_log_tap(LogTap listener) {
+    const std::unique_lock lock(tap().mutex);
+    tap().listener = std::move(listener);
+}
+
 void log_line(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+    {
+        const std::shared_lock lock(tap().mutex);
+        if (tap().listener) {
+            tap().listener(level, event, std::span(fields.begin(), fields.size()));
+        }
+    }
     if (!logger().should_log(to_spdlog(level))) {
         return;
     }

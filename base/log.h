@@ -3,7 +3,9 @@
 // Model text, prompts and keys are never logged. Threading: any thread.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -27,6 +29,14 @@ struct LogField {
 void set_log_level(LogLevel level) noexcept;
 // "debug", "info", "warning", "error"; false for anything else.
 bool parse_log_level(std::string_view text, LogLevel& out) noexcept;
+std::string_view log_level_name(LogLevel level) noexcept;
+
+// Gets every line of any level, on the thread that writes it, whatever goes to stderr; empty: none.
+// It must not log itself.
+using LogTap =
+    std::function<void(LogLevel level, std::string_view event, std::span<const LogField> fields)>;
+void set_log_tap(LogTap tap);
+
 void log_line(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
 
 inline void log_debug(std::string_view event, std::initializer_list<LogField> fields) {
