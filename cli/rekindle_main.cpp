@@ -50,6 +50,8 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     verbs.push_back(make_chat(app));
     verbs.push_back(make_run(app));
     verbs.push_back(make_usage(app));
+    verbs.push_back(make_trace(app));
+    verbs.push_back(make_logs(app));
     verbs.push_back(make_undeploy(app));
     for (CLI::App* command : app.get_subcommands(/*filter=*/{})) {
         const std::string footer = command->get_footer();

@@ -36,6 +36,8 @@ std::unique_ptr<Verb> make_ps(CLI::App& app);
 std::unique_ptr<Verb> make_chat(CLI::App& app);
 std::unique_ptr<Verb> make_run(CLI::App& app);
 std::unique_ptr<Verb> make_usage(CLI::App& app);
+std::unique_ptr<Verb> make_trace(CLI::App& app);
+std::unique_ptr<Verb> make_logs(CLI::App& app);
 std::unique_ptr<Verb> make_undeploy(CLI::App& app);
 
 }  // namespace rekindle::cli

@@ -53,12 +53,12 @@ std::unique_ptr<GenerateStream> make_answer_handle(std::shared_ptr<AnswerStream>
 }
 
 AnswerStream::AnswerStream(const AnswerServices& services, GenerateRequest request,
-                           billing::RequestFacts facts)
+                           billing::RequestFacts facts, std::shared_ptr<RequestTrace> trace)
     : services_(services),
       request_(std::move(request)),
       facts_(std::move(facts)),
-      arrived_(services.context),
-      arrived_at_(services.clock.monotonic()) {
+      trace_(std::move(trace)),
+      arrived_(services.context) {
     facts_.started_unix_ms = unix_ms(services_.clock);
 }
 
@@ -73,14 +73,24 @@ void AnswerStream::submit(AnswerUpstream& upstream, uint64_t sequence, bool cold
     ++tries_;
     cold_ = cold_ || cold;
     running_ = false;
-    submitted_at_ = services_.clock.monotonic();
+    trace_->cold = cold_;
+    trace_->tries = tries_;
+    trace_->worker_at = services_.clock.monotonic();
     request_.submit.id = sequence;
     upstream_->send_frame(Frame(request_.submit));
 }
 
-void AnswerStream::on_restored() {
-    if (cold_ && restored_at_.count() == 0) {
-        restored_at_ = services_.clock.monotonic();
+void AnswerStream::on_assigned() {
+    if (cold_ && !trace_->assigned_at) {
+        trace_->assigned_at = services_.clock.monotonic();
+    }
+}
+
+void AnswerStream::on_restored(bool from_memory, uint64_t read) {
+    if (cold_ && !trace_->restored_at) {
+        trace_->restored_at = services_.clock.monotonic();
+        trace_->tier = from_memory ? "memory" : "disk";
+        trace_->restore_bytes = read;
     }
 }
 
@@ -97,6 +107,9 @@ void AnswerStream::on_tokenized(TokenizedFrame frame) {
     lease_.emplace(frame.tokens_max, request_.streamed, scheduler::LeaseLimits{});
     facts_.prompt_tokens = frame.prompt_tokens;
     facts_.cached_tokens = frame.cached_tokens;
+    trace_->prompt_tokens = frame.prompt_tokens;
+    trace_->cached_tokens = frame.cached_tokens;
+    trace_->tokenized_at = services_.clock.monotonic();
     if (begun_) {  // A second try: the input is debited already.
         go();
         return;
@@ -133,6 +146,7 @@ void AnswerStream::go() {
         return;
     }
     running_ = true;
+    trace_->go_at = services_.clock.monotonic();
     upstream_->send_frame(Frame(GoFrame{sequence_, lease_->grant()}));
 }
 
@@ -146,17 +160,49 @@ void AnswerStream::on_tokens(TokensFrame frame) {
         upstream_->accuse(counted.error().message);
         return;
     }
-    if (first_token_at_.count() == 0) {
-        first_token_at_ = services_.clock.monotonic();
-    }
-    const bool last = frame.finish != Finish::kNone;
+    count_token(frame);
+    const Finish finish = frame.finish;
+    const bool last = finish != Finish::kNone;
     push(GenerateStream::Event(Delta{std::move(frame)}));
     if (last) {
         leave_upstream();
+        count_end(finish == Finish::kLength ? "length" : "stop");
         end(nullptr);
         return;
     }
     extend_lease();
+}
+
+void AnswerStream::count_token(const TokensFrame& frame) {
+    if (frame.sampled == 0) {
+        return;
+    }
+    const Nanoseconds now = services_.clock.monotonic();
+    NodeMetrics& metrics = services_.watch.metrics;
+    trace_->completion_tokens = lease_->sampled();
+    if (!trace_->first_token_at) {
+        trace_->first_token_at = now;
+        trace_->weights_wait = std::chrono::microseconds(frame.wait_us);
+        metrics.first_token(facts_.model, {.since_arrival = now - trace_->accepted_at,
+                                           .queue = *trace_->go_at - trace_->accepted_at,
+                                           .prefill = now - *trace_->go_at,
+                                           .prompt_tokens = facts_.prompt_tokens});
+    } else {
+        metrics.next_token(facts_.model, now - *trace_->last_token_at);
+    }
+    trace_->last_token_at = now;
+}
+
+void AnswerStream::count_end(std::string_view reason) {
+    const Nanoseconds now = services_.clock.monotonic();
+    EndedRequest ended{.reason = reason,
+                       .total = now - trace_->accepted_at,
+                       .prompt_tokens = facts_.prompt_tokens,
+                       .completion_tokens = sampled()};
+    if (trace_->first_token_at) {
+        ended.decode = *trace_->last_token_at - *trace_->first_token_at;
+    }
+    services_.watch.metrics.ended(facts_.model, ended);
 }
 
 void AnswerStream::extend_lease() {
@@ -178,9 +224,11 @@ void AnswerStream::end(const Error* error) {
     if (std::exchange(ended_, true)) {
         return;
     }
-    ended_at_ = services_.clock.monotonic();
+    trace_->ended_at = services_.clock.monotonic();
     if (error != nullptr) {
         failed_ = true;
+        trace_->error = error_code_name(error->code);
+        count_end("error");
         push(*error);
     }
 }
@@ -272,7 +320,8 @@ void AnswerStream::cancel() {
         leave_upstream();
     }
     if (!std::exchange(ended_, true)) {
-        ended_at_ = services_.clock.monotonic();
+        trace_->ended_at = services_.clock.monotonic();
+        count_end(failed_ ? "error" : "abort");
         arrived_.notify();
     }
 }
@@ -303,16 +352,16 @@ void AnswerStream::abandon() {
 // the prompt was already being computed counts as restore until it is whole.
 RequestTimes AnswerStream::times() const {
     const Nanoseconds now = services_.clock.monotonic();
-    const auto or_now = [now](Nanoseconds at) { return at.count() == 0 ? now : at; };
-    const Nanoseconds submitted = or_now(submitted_at_);
-    const Nanoseconds first = or_now(first_token_at_);
+    const Nanoseconds submitted = trace_->worker_at.value_or(now);
+    const Nanoseconds first = trace_->first_token_at.value_or(now);
     const Nanoseconds restored =
-        cold_ ? std::clamp(or_now(restored_at_), submitted, std::max(submitted, first)) : submitted;
+        cold_ ? std::clamp(trace_->restored_at.value_or(now), submitted, std::max(submitted, first))
+              : submitted;
     RequestTimes times;
-    times.queue = submitted - arrived_at_;
+    times.queue = submitted - trace_->accepted_at;
     times.restore = restored - submitted;
     times.prefill = first > restored ? first - restored : Nanoseconds{};
-    times.decode = first_token_at_.count() == 0 ? Nanoseconds{} : or_now(ended_at_) - first;
+    times.decode = trace_->first_token_at ? trace_->ended_at.value_or(now) - first : Nanoseconds{};
     return times;
 }
 

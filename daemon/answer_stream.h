@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "billing/ledger.h"
 #include "daemon/node.h"
+#include "daemon/watch.h"
 #include "scheduler/admit/admission_gate.h"
 #include "scheduler/admit/token_lease.h"
 
@@ -54,19 +55,23 @@ struct AnswerServices {
     const Clock& clock;
     billing::Ledger& ledger;
     MarkBatch& marks;
+    Watch& watch;
 };
 
 class AnswerStream : public std::enable_shared_from_this<AnswerStream> {
 public:
+    // `trace`: of this request, with its arrival.
     AnswerStream(const AnswerServices& services, GenerateRequest request,
-                 billing::RequestFacts facts);
+                 billing::RequestFacts facts, std::shared_ptr<RequestTrace> trace);
     ~AnswerStream();
 
     // --- the instance's side ---
     // Sends (or after a worker's death sends again) the request; `cold` when it woke the model.
     void submit(AnswerUpstream& upstream, uint64_t sequence, bool cold);
-    // The image is whole.
-    void on_restored();
+    // The worker accepted the image.
+    void on_assigned();
+    // The image is whole; `read` bytes of it came from disk, or none when it was in memory.
+    void on_restored(bool from_memory, uint64_t read);
     void on_tokenized(TokenizedFrame frame);
     void on_tokens(TokensFrame frame);
     // The request ends with `error`; the upstream is left without leave().
@@ -74,6 +79,14 @@ public:
     // True when nothing was sampled yet: the client can't notice a second try.
     bool retryable() const noexcept { return sampled() == 0 && tries_ < kTriesMax && !ended_; }
     uint64_t sequence() const noexcept { return sequence_; }
+
+    // Go was sent, and the answer has not ended.
+    bool running() const noexcept { return running_ && !ended_; }
+
+    // It may sample: not while it waits for a client that is slow to read.
+    bool may_sample() const noexcept { return running() && lease_->granted() > lease_->sampled(); }
+
+    const RequestTrace& trace() const noexcept { return *trace_; }
 
     // --- the front's side ---
     Task<Result<GenerateStream::Event>> next();
@@ -102,10 +115,13 @@ private:
     void leave_upstream();
     billing::UsageFinal settle_as(billing::Outcome outcome);
     void end(const Error* error);
+    void count_token(const TokensFrame& frame);
+    void count_end(std::string_view reason);
 
     const AnswerServices services_;
     GenerateRequest request_;
     billing::RequestFacts facts_;
+    const std::shared_ptr<RequestTrace> trace_;  // In the node's ring for as long as it has room.
     AnswerUpstream* upstream_ = nullptr;
     std::function<void()> left_;
     std::optional<scheduler::AdmissionGate::Pass> pass_;
@@ -121,12 +137,6 @@ private:
     bool settled_ = false;
     bool ended_ = false;  // A finish or an error was pushed.
     bool failed_ = false;
-
-    Nanoseconds arrived_at_{};
-    Nanoseconds submitted_at_{};
-    Nanoseconds restored_at_{};
-    Nanoseconds first_token_at_{};
-    Nanoseconds ended_at_{};
 };
 
 // What the front holds; its end is the request's end.

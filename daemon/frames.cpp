@@ -156,12 +156,25 @@ void fields(Coder& code, F& frame) {
         code(frame.id), code(frame.sampled), code(frame.finish), code(frame.text);
         code(frame.logprobs), code(frame.matched_stop), code(frame.wait_us);
         code(frame.prefill_us);
+    } else if constexpr (std::is_same_v<Plain, StepFrame>) {
+        code(frame.step_us), code(frame.wait_us), code(frame.sequences), code(frame.tokens);
+        code(frame.waiting), code(frame.pages_used), code(frame.pages_total);
     } else if constexpr (std::is_same_v<Plain, FailedFrame>) {
         code(frame.code), code(frame.error);
     } else {
         static_assert(std::is_same_v<Plain, RefuseFrame> || std::is_same_v<Plain, CancelFrame>);
         code(frame.id);
     }
+}
+
+template <typename F>
+bool is_plausible(const F& /*frame*/) noexcept {
+    return true;
+}
+
+bool is_plausible(const StepFrame& step) noexcept {
+    return step.sequences <= step.tokens && step.tokens <= kStepTokensMax &&
+           step.pages_used <= step.pages_total && step.wait_us <= step.step_us;
 }
 
 template <size_t Index = 0>
@@ -178,6 +191,9 @@ Result<Frame> parse_as(uint32_t type, std::span<const std::byte> payload) {
         const auto whole = decode.finish();
         if (!whole) {
             return whole.error();
+        }
+        if (!is_plausible(frame)) {
+            return Error{ErrorCode::kCorrupt, "worker frame: its counts contradict each other"};
         }
         return Frame(std::move(frame));
     }

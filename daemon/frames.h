@@ -18,10 +18,12 @@ namespace rekindle::daemon {
 inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or a large prompt.
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
+// Raised with every change of a frame: daemon and worker of different builds refuse each other.
+inline constexpr uint32_t kWireProtocol = 2;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
-    uint32_t protocol = 1;
+    uint32_t protocol = kWireProtocol;
     std::string kernels;  // Name of the kernel table.
 };
 
@@ -122,8 +124,23 @@ struct FailedFrame {
     std::string error;
 };
 
-using Frame = std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame,
-                           GoFrame, RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame>;
+inline constexpr uint32_t kStepTokensMax = 1U << 20;
+
+// Worker → rekindled, after each step of the batch, and when the last sequence left without one:
+// what it did, and what the batch holds now. Never billed by.
+struct StepFrame {
+    uint32_t step_us = 0;
+    uint32_t wait_us = 0;    // Of it, blocked on latches.
+    uint32_t sequences = 0;  // Computed; 0: no step was done.
+    uint32_t tokens = 0;   // Of prompts and answers; at least `sequences`, at most kStepTokensMax.
+    uint32_t waiting = 0;  // Sequences that have no place in the batch yet.
+    uint32_t pages_used = 0;
+    uint32_t pages_total = 0;  // At least pages_used.
+};
+
+using Frame =
+    std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame, GoFrame,
+                 RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame, StepFrame>;
 
 // Header and payload.
 std::vector<std::byte> encode_frame(const Frame& frame);

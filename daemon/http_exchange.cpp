@@ -89,6 +89,7 @@ Task<std::optional<ApiError>> HttpExchange::read_part(std::string* body, size_t 
 }
 
 std::string HttpExchange::head_text(const HttpReply& reply, std::optional<size_t> length) {
+    status_ = reply.status;
     // Unread bytes of a body can't be told from the next request.
     parts_.keep_alive = parts_.keep_alive && body_done();
     const auto now = std::chrono::duration_cast<std::chrono::seconds>(parts_.clock.wall()).count();

@@ -85,6 +85,9 @@ public:
 
     bool begun() const noexcept { return begun_; }
 
+    // Of the answer's head; 0 before.
+    int status() const noexcept { return status_; }
+
     // Writes `comment` after each period of silence; it begins the stream if need be.
     void keep_alive(std::string comment, HttpReply head);
 
@@ -110,6 +113,7 @@ private:
     Parts parts_;
     bool reading_ = false;  // The body was asked for.
     bool begun_ = false;
+    int status_ = 0;
     bool chunked_ = false;
     bool head_only_ = false;  // HEAD: the body is counted, not sent.
     std::string unsent_head_;

@@ -5,6 +5,7 @@
 #include "daemon/http_router.h"
 #include "daemon/http_server.h"
 #include "daemon/openai_api.h"
+#include "daemon/watch_api.h"
 
 #include <utility>
 #include <vector>
@@ -18,13 +19,16 @@ struct HttpFront::State {
           gate(context),
           openai(node, entropy, compute),
           admin({context, node, gate, compute, options.unix_path}),
+          watch(context, node, options.logs),
           router(routes()),
-          server(context, options.limits, clock, entropy, router) {}
+          counted(router, node),
+          server(context, options.limits, clock, entropy, counted) {}
 
     std::vector<Route> routes() {
         std::vector<Route> all;
         openai.add_routes(all);
         admin.add_routes(all);
+        watch.add_routes(all);
         return all;
     }
 
@@ -34,7 +38,9 @@ struct HttpFront::State {
     ComputePool compute{2};
     OpenAiApi openai;
     AdminApi admin;
+    WatchApi watch;
     HttpRouter router;
+    CountedRoutes counted;
     HttpServer server;
 };
 
@@ -70,6 +76,7 @@ Result<uint16_t> HttpFront::start() {
 }
 
 Task<> HttpFront::stop(std::chrono::milliseconds deadline) {
+    state_->watch.end_streams();
     co_await state_->server.stop(deadline);
     co_await state_->gate.close();
 }

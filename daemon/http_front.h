@@ -7,6 +7,7 @@
 #pragma once
 #include "base/async/asio.h"
 #include "base/clock.h"
+#include "base/log_ring.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "daemon/http_limits.h"
@@ -25,6 +26,7 @@ struct FrontOptions {
     // Empty: no Unix socket. A socket that lies there is replaced; its mode is 0600.
     std::string unix_path;
     HttpLimits limits;
+    LogRing* logs = nullptr;  // For the log route; outlives the front. Null: there is none.
 };
 
 class HttpFront {

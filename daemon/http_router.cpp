@@ -68,6 +68,15 @@ Task<> HttpRouter::handle(HttpExchange& exchange) {
     co_await exchange.reply_error(std::move(error));
 }
 
+std::string_view HttpRouter::pattern_of(std::string_view path) const noexcept {
+    for (const Route& route : routes_) {
+        if (match(route.pattern, routed_path(path))) {
+            return route.pattern;
+        }
+    }
+    return {};
+}
+
 Task<> HttpRouter::refuse_method(HttpExchange& exchange, std::string allowed) {
     HttpReply reply;
     reply.fields.push_back({"Allow", allowed});

@@ -25,6 +25,9 @@ public:
 
     Task<> handle(HttpExchange& exchange) override;
 
+    // The pattern that `path` belongs to, whatever the method; empty for none.
+    std::string_view pattern_of(std::string_view path) const noexcept;
+
     const std::vector<Route>& routes() const noexcept { return routes_; }
 
 private:

@@ -16,6 +16,7 @@ ModelInstance::ModelInstance(InstanceServices services, DeploymentRecord record,
       record_(std::move(record)),
       revision_(record_.revision()),
       options_(options),
+      watch_(services_.clock, services_.watch, record_.name),
       changed_(services_.context) {}
 
 ModelInstance::~ModelInstance() {
@@ -49,6 +50,7 @@ Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_image() 
 
 Result<void> ModelInstance::wake() {
     ++generation_;
+    watch_.wake_begins();
     restored_ = false;
     assigned_.reset();
     wake_error_.reset();
@@ -82,6 +84,7 @@ Result<void> ModelInstance::wake() {
     link_->hold(std::move(image).value());
     link_->listen(this);
     link_->send_with_descriptors(Frame(std::move(assign)), std::move(files));
+    watch_.worker_taken();
     return {};
 }
 
@@ -94,6 +97,7 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
         }
     }
     idle_since_.reset();
+    watch_.idle(false);
     const uint64_t sequence = next_sequence_++;
     streams_.emplace(sequence, stream);
     stream->submit(*this, sequence, cold || !restored_);
@@ -128,14 +132,16 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times, uint64_t g
     if (!times) {
         const Error error = times.error().with_context("model " + record_.name);
         wake_error_ = error;
+        watch_.restore_failed();
         fail_all(error);
         changed_.notify();
         link_->kill();
         return;
     }
     restored_ = true;
+    watch_.restored(times->from_memory, times->bytes_read, record_.image_bytes);
     for (const auto& [sequence, stream] : streams_) {
-        stream->on_restored();
+        stream->on_restored(times->from_memory, times->bytes_read);
     }
     log_info("model_restored",
              {{"model", record_.name},
@@ -147,6 +153,10 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times, uint64_t g
 
 void ModelInstance::on_assigned(AssignedFrame frame) {
     if (frame.error.empty()) {
+        watch_.assigned();
+        for (const auto& [sequence, stream] : streams_) {
+            stream->on_assigned();
+        }
         assigned_ = std::move(frame);
         changed_.notify();
         return;
@@ -167,6 +177,7 @@ void ModelInstance::on_frame(Frame frame) {
     if (auto* tokens = std::get_if<TokensFrame>(&frame)) {
         if (AnswerStream* stream = find(tokens->id)) {
             stream->on_tokens(std::move(*tokens));
+            watch_.token_of(stream->trace());  // Alive: it leaves from a fresh stack.
         }
     } else if (auto* tokenized = std::get_if<TokenizedFrame>(&frame)) {
         if (AnswerStream* stream = find(tokenized->id)) {
@@ -174,6 +185,8 @@ void ModelInstance::on_frame(Frame frame) {
         }
     } else if (auto* assigned = std::get_if<AssignedFrame>(&frame)) {
         on_assigned(std::move(*assigned));
+    } else if (const auto* step = std::get_if<StepFrame>(&frame)) {
+        watch_.step(*step);
     } else if (const auto* failed = std::get_if<FailedFrame>(&frame)) {
         const Error error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)};
         wake_error_ = error;
@@ -186,6 +199,10 @@ void ModelInstance::on_frame(Frame frame) {
 
 void ModelInstance::on_end(const Error& reason) {
     const auto ended = std::exchange(link_, nullptr);
+    watch_.worker_ended();
+    if (!wake_error_) {
+        services_.watch.metrics.own.worker_deaths.add({"serving"}, 1);
+    }
     const bool expected = !wake_error_ && streams_.empty();
     if (!wake_error_ && !expected) {
         log_warning("worker_died", {{"model", record_.name},
@@ -231,6 +248,9 @@ void ModelInstance::fail_all(const Error& error) {
 
 void ModelInstance::send_frame(const Frame& frame) {
     if (link_ != nullptr) {
+        if (requests_now().may_sample <= 1) {
+            watch_.work_given();  // To a worker that had nothing to sample.
+        }
         link_->send(frame);
     }
 }
@@ -259,6 +279,7 @@ void ModelInstance::accuse(const std::string& what) {
 
 void ModelInstance::became_idle() {
     idle_since_ = services_.clock.monotonic();
+    watch_.idle(link_ != nullptr);
     services_.became_idle();
 }
 
@@ -282,6 +303,7 @@ void ModelInstance::cool() {
     link_->listen(nullptr);
     link_->kill();
     link_.reset();
+    watch_.worker_ended();
     ++generation_;
 }
 
@@ -296,6 +318,15 @@ Task<> ModelInstance::drained(std::shared_ptr<ModelInstance> self) {
     while (self->busy()) {
         co_await changed_.wait();
     }
+}
+
+RequestsNow ModelInstance::requests_now() const {
+    RequestsNow now;
+    for (const auto& [sequence, stream] : streams_) {
+        ++(stream->running() ? now.running : now.waiting);
+        now.may_sample += stream->may_sample() ? 1 : 0;
+    }
+    return now;
 }
 
 void ModelInstance::describe(DeploymentInfo& info) const {

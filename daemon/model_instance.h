@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "daemon/answer_stream.h"
 #include "daemon/catalog.h"
+#include "daemon/instance_watch.h"
 #include "daemon/worker_link.h"
 #include "daemon/worker_pool.h"
 #include "scheduler/scale/keep_alive.h"
@@ -27,6 +28,7 @@ struct InstanceServices {
     const Clock& clock;
     WorkerPool& pool;
     snapshot::HostTier& tier;
+    Watch& watch;
     // Frees memory by cooling the instance that was idle longest; false when none is idle.
     std::function<bool()> make_room;
     // The instance is idle from now on: its keep-alive time runs.
@@ -71,6 +73,10 @@ public:
     // Since when nobody uses it; nothing while busy or never used.
     std::optional<Nanoseconds> idle_since() const noexcept { return idle_since_; }
     void describe(DeploymentInfo& info) const;
+    RequestsNow requests_now() const;
+
+    InstanceWatch& watch() noexcept { return watch_; }
+
     // For the keep-alive policy.
     scheduler::WorkerUse use() const;
 
@@ -103,6 +109,7 @@ private:
     std::optional<AssignedFrame> assigned_;
     std::optional<Error> wake_error_;
     std::optional<Nanoseconds> idle_since_;
+    InstanceWatch watch_;
     uint32_t holds_ = 0;  // Callers of warm() that still need the worker.
     Event changed_;
 };

@@ -8,6 +8,7 @@
 #include "base/unique_fd.h"
 #include "billing/ledger.h"
 #include "daemon/frames.h"
+#include "daemon/watch.h"
 
 #include <atomic>
 #include <chrono>
@@ -136,7 +137,11 @@ public:
     // For DIR/admin.sock.
     virtual const std::string& data_folder() const = 0;
     virtual bool draining() const = 0;
-    virtual bool ready() const = 0;
+    // Why requests should go elsewhere; empty when they should not. Never wakes a model.
+    virtual std::vector<Unready> unready() const = 0;
+    // Numbers as of the last refresh_metrics(), which wakes no model, and traces.
+    virtual Watch& watch() = 0;
+    virtual void refresh_metrics() = 0;
 };
 
 }  // namespace rekindle::daemon

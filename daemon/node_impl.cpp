@@ -25,7 +25,9 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
       compute_(kComputeThreads),
       pool_(services_.context, gate_, services_.clock,
             {services_.worker_executable, config_.spare_workers}),
-      marks_(services_.context, services_.ledger),
+      watch_(services_.clock),
+      ledger_({services_.ledger, services_.context, services_.clock, watch_}),
+      marks_(services_.context, ledger_),
       scale_limits_{.idle_default = config_.idle,
                     .spares_min = config_.spare_workers,
                     .workers_max = config_.workers_max},
@@ -49,6 +51,7 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .clock = services_.clock,
                               .pool = pool_,
                               .tier = services_.tier,
+                              .watch = watch_,
                               .make_room = [this] { return cool_longest_idle(); },
                               .became_idle = [this] { schedule_cooling(); }};
     InstanceOptions options{.kv_bytes = config_.kv_memory_bytes,
@@ -158,48 +161,69 @@ Result<billing::RequestFacts> NodeImpl::facts_of(const GenerateRequest& request,
     return facts;
 }
 
-Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest request) {
+// Gate 1, before anything is woken; then the model is woken if need be.
+Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
+                                                        std::shared_ptr<RequestTrace> trace) {
     const auto found = instances_.find(request.model);
     if (found == instances_.end()) {
-        co_return Error{ErrorCode::kNotFound,
-                        fmt::format("the model \"{}\" does not exist here: `rekindle models` shows "
-                                    "those that do",
-                                    request.model)};
+        return Error{ErrorCode::kNotFound,
+                     fmt::format("the model \"{}\" does not exist here: `rekindle models` shows "
+                                 "those that do",
+                                 request.model)};
     }
     const std::shared_ptr<ModelInstance> instance = found->second;
-    // Gate 1: before anything is woken.
+    trace->revision = instance->revision();
     if (!services_.ledger.healthy()) {
-        co_return Error{ErrorCode::kUnavailable,
-                        "the ledger can't be written, and nothing is served unbilled: see the "
-                        "node's log"};
+        return Error{ErrorCode::kUnavailable,
+                     "the ledger can't be written, and nothing is served unbilled: see the "
+                     "node's log"};
     }
     auto pass = admission_.enter(scheduler::Arrival{.model = request.model,
                                                     .prompt_bytes = request.prompt_bytes,
                                                     .prompt_tokens = request.submit.tokens.size(),
                                                     .context_max = instance->record().context_max});
     if (!pass) {
-        co_return pass.error();
+        return pass.error();
     }
     const auto assigned = static_cast<uint32_t>(worker_uses().size());
     if (!instance->has_worker() && assigned >= config_.workers_max && !cool_longest_idle()) {
-        co_return Error{ErrorCode::kOverloaded,
-                        fmt::format("all {} workers are busy with other models: try again later",
-                                    config_.workers_max)};
+        return Error{ErrorCode::kOverloaded,
+                     fmt::format("all {} workers are busy with other models: try again later",
+                                 config_.workers_max)};
     }
+    trace->admitted_at = services_.clock.monotonic();
     auto facts = facts_of(request, *instance);
     if (!facts) {
-        co_return facts.error();
+        return facts.error();
     }
     auto stream = std::make_shared<AnswerStream>(
-        AnswerServices{services_.context, services_.clock, services_.ledger, marks_},
-        std::move(request), std::move(facts).value());
+        AnswerServices{services_.context, services_.clock, ledger_, marks_, watch_},
+        std::move(request), std::move(facts).value(), std::move(trace));
     const auto taken = instance->submit(stream);
     if (!taken) {
-        co_return taken.error();
+        return taken.error();
     }
     stream->hold(std::move(pass).value());
     stream->on_left([this] { request_left_.notify(); });
-    co_return make_answer_handle(std::move(stream));
+    return make_answer_handle(std::move(stream));
+}
+
+Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest request) {
+    const auto trace = watch_.traces.add(RequestTrace{
+        .id = request.id,
+        .model = request.model.substr(0, billing::kLedgerNameBytesMax),
+        .project = request.project,
+        .streamed = request.streamed,
+        .accepted_unix_ms =
+            std::chrono::duration_cast<std::chrono::milliseconds>(services_.clock.wall()).count(),
+        .accepted_at = services_.clock.monotonic()});
+    auto stream = admit(std::move(request), trace);
+    if (!stream) {
+        trace->ended_at = services_.clock.monotonic();
+        trace->error = error_code_name(stream.error().code);
+        watch_.metrics.own.admission_refused.add({trace->error}, 1);
+    }
+    co_return stream;
 }
 
 Task<Result<std::vector<billing::UsageRow>>> NodeImpl::usage(billing::UsageQuery query) {

@@ -9,6 +9,7 @@
 #include "daemon/catalog.h"
 #include "daemon/config.h"
 #include "daemon/data_folder.h"
+#include "daemon/metered_ledger.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
 #include "daemon/worker_pool.h"
@@ -58,12 +59,19 @@ public:
     Result<UniqueFd> new_upload_file() override { return services_.folder.unnamed_file(); }
     const std::string& data_folder() const override { return services_.folder.path(); }
     bool draining() const override { return draining_; }
-    bool ready() const override { return !draining_ && services_.ledger.healthy(); }
+    std::vector<Unready> unready() const override;
+
+    Watch& watch() override { return watch_; }
+
+    void refresh_metrics() override;
 
 private:
     std::shared_ptr<ModelInstance> make_instance(const DeploymentRecord& record);
     DeploymentInfo info_of(const ModelInstance& instance) const;
     std::vector<scheduler::WorkerUse> worker_uses() const;
+    // After `trace` was begun.
+    Result<std::unique_ptr<GenerateStream>> admit(GenerateRequest request,
+                                                  std::shared_ptr<RequestTrace> trace);
     bool cool_longest_idle();
     void schedule_cooling();
     void cool_idle_models();
@@ -82,6 +90,8 @@ private:
     Gate gate_;
     ComputePool compute_;
     WorkerPool pool_;
+    Watch watch_;
+    MeteredLedger ledger_;
     MarkBatch marks_;
     std::map<std::string, std::shared_ptr<ModelInstance>> instances_;
     const scheduler::ScaleLimits scale_limits_;

@@ -28,15 +28,10 @@ void OpenAiApi::add_routes(std::vector<Route>& routes) {
     const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
         routes.push_back(Route{.method = method, .pattern = pattern, .handle = std::move(handle)});
     };
-    const auto on_health = [this](HttpExchange& exchange, const std::string& /*rest*/) {
-        return health(exchange);
-    };
     add("GET", "/",
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return welcome(exchange); });
-    add("GET", "/health", on_health);
-    add("GET", "/healthz", on_health);
-    add("GET", "/readyz",
-        [this](HttpExchange& exchange, const std::string& /*rest*/) { return ready(exchange); });
+    add("GET", "/health",
+        [this](HttpExchange& exchange, const std::string& /*rest*/) { return health(exchange); });
     add("GET", "/models", [this](HttpExchange& exchange, const std::string& /*rest*/) {
         return list_models(exchange);
     });
@@ -65,16 +60,6 @@ Task<> OpenAiApi::welcome(HttpExchange& exchange) {
 Task<> OpenAiApi::health(HttpExchange& exchange) {
     HttpReply reply;
     reply.body = R"({"status":"ok"})";
-    co_await exchange.reply(std::move(reply));
-}
-
-Task<> OpenAiApi::ready(HttpExchange& exchange) {
-    HttpReply reply;
-    const bool ready = node_.ready() && !node_.draining();
-    reply.status = ready ? 200 : 503;
-    reply.body = ready              ? R"({"status":"ok"})"
-                 : node_.draining() ? R"({"status":"draining"})"
-                                    : R"({"status":"starting"})";
     co_await exchange.reply(std::move(reply));
 }
 

@@ -25,7 +25,6 @@ public:
 private:
     Task<> welcome(HttpExchange& exchange);
     Task<> health(HttpExchange& exchange);
-    Task<> ready(HttpExchange& exchange);
     Task<> list_models(HttpExchange& exchange);
     Task<> show_model(HttpExchange& exchange, std::string id);
     Task<> answer(HttpExchange& exchange, AnswerKind kind);

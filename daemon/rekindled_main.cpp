@@ -2,6 +2,7 @@
 #include "base/async/spawn.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_ring.h"
 #include "base/random.h"
 #include "base/version.h"
 #include "billing/ledger.h"
@@ -46,6 +47,7 @@ Result<std::string> worker_executable() {
 struct Services {
     SystemClock clock;
     SystemEntropy entropy;
+    LogRing logs{clock};
     asio::io_context context{1};
     std::unique_ptr<DataFolder> folder;
     std::unique_ptr<billing::Ledger> ledger;
@@ -100,7 +102,9 @@ Result<void> start_serving(const Config& config, Services& services) {
     }
     services.front = std::make_unique<HttpFront>(
         services.context, *services.node, services.clock, services.entropy,
-        FrontOptions{.listen = config.listen, .unix_path = services.folder->at("admin.sock")});
+        FrontOptions{.listen = config.listen,
+                     .unix_path = services.folder->at("admin.sock"),
+                     .logs = &services.logs});
     const auto port = services.front->start();
     if (!port) {
         return port.error();
@@ -160,6 +164,7 @@ int run(int argc, char** argv) {
     }
     std::signal(SIGPIPE, SIG_IGN);  // A client that left is an error code, not a signal.
     Services services;
+    services.logs.attach();
     // 2. Data folder, ledger (closes what a crash left open), chunks, memory for images.
     const auto opened = open_storage(parsed->config, services);
     if (!opened) {

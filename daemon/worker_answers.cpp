@@ -11,6 +11,7 @@ namespace rekindle::daemon {
 void WorkerAnswers::begin(const SubmitFrame& submit, const std::vector<runtime::TokenId>& prompt) {
     Answer answer{.text = AnswerText(submit.stop),
                   .begun = clock_.monotonic(),
+                  .waited = engine_.waited(),
                   .want_logprobs = submit.want_logprobs,
                   .top_logprobs = submit.top_logprobs};
     if (submit.echo) {
@@ -51,9 +52,12 @@ void WorkerAnswers::add_prompt_logprobs(const Answer& answer, const scheduler::T
 TokensFrame WorkerAnswers::frame_of(Answer& answer, const scheduler::TokenEvent& event) const {
     TokensFrame frame{.id = event.id, .sampled = 1};
     if (std::exchange(answer.first, false)) {
-        const auto elapsed = clock_.monotonic() - answer.begun;
-        frame.prefill_us = static_cast<uint32_t>(
-            std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count());
+        const auto microseconds = [](Nanoseconds time) {
+            return static_cast<uint32_t>(
+                std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+        };
+        frame.prefill_us = microseconds(clock_.monotonic() - answer.begun);
+        frame.wait_us = microseconds(engine_.waited() - answer.waited);
         if (answer.want_logprobs && !answer.echo.empty()) {
             add_prompt_logprobs(answer, event, frame);
         }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "daemon/answer_text.h"
 #include "daemon/frames.h"
+#include "runtime/engine.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "scheduler/batch/batcher.h"
 
@@ -15,8 +16,9 @@ namespace rekindle::daemon {
 
 class WorkerAnswers {
 public:
-    WorkerAnswers(const runtime::Tokenizer& tokenizer, const Clock& clock)
-        : tokenizer_(tokenizer), clock_(clock) {}
+    WorkerAnswers(const runtime::Tokenizer& tokenizer, const Clock& clock,
+                  const runtime::Engine& engine)
+        : tokenizer_(tokenizer), clock_(clock), engine_(engine) {}
 
     // A sequence was given to the batcher.
     void begin(const SubmitFrame& submit, const std::vector<runtime::TokenId>& prompt);
@@ -32,6 +34,7 @@ private:
     struct Answer {
         AnswerText text;
         Nanoseconds begun{};
+        Nanoseconds waited{};  // The engine's time on latches, then.
         bool first = true;
         bool want_logprobs = false;
         uint8_t top_logprobs = 0;
@@ -48,6 +51,7 @@ private:
 
     const runtime::Tokenizer& tokenizer_;
     const Clock& clock_;
+    const runtime::Engine& engine_;
     std::unordered_map<uint64_t, Answer> answers_;
 };
 

@@ -44,7 +44,7 @@ int serve(pid_t parent) {
     }
     // 3. Say that this worker is ready, and wait to be given an image.
     WorkerChannel channel{UniqueFd(kSocketFd)};
-    const auto greeted = channel.send(Frame(HelloFrame{1, std::string(table->name)}));
+    const auto greeted = channel.send(Frame(HelloFrame{.kernels = std::string(table->name)}));
     if (!greeted) {
         return EXIT_SUCCESS;
     }

@@ -26,11 +26,13 @@ public:
     void on_frame(Frame frame) override {
         if (std::holds_alternative<HelloFrame>(frame)) {
             pool_.backoff_.succeeded();
+            pool_.ever_ready_ = true;
         }
     }
     void on_end(const Error& reason) override {
         log_warning("spare_worker_died", {{"pid", link_->pid()}, {"reason", reason.message}});
         link_.reset();
+        ++pool_.deaths_;
         pool_.spare_ended(this);
     }
 
@@ -62,6 +64,7 @@ Result<void> WorkerPool::add() {
     if (!link) {
         return link.error();
     }
+    ++started_;
     spares_.push_back(std::make_unique<Spare>(*this, std::move(link).value()));
     return {};
 }

@@ -38,6 +38,15 @@ public:
     // Spare workers that have greeted.
     uint32_t ready_count() const noexcept;
 
+    bool ever_ready() const noexcept { return ever_ready_; }
+
+    // Spare workers that died since one was ready last.
+    uint32_t failures() const noexcept { return backoff_.failures(); }
+
+    uint64_t started() const noexcept { return started_; }
+
+    uint64_t deaths() const noexcept { return deaths_; }
+
 private:
     // Watches a spare worker: one that dies before use is replaced, with growing pauses.
     class Spare;
@@ -54,6 +63,9 @@ private:
     const Clock& clock_;
     scheduler::RestartBackoff backoff_;
     bool stopped_ = false;
+    bool ever_ready_ = false;
+    uint64_t started_ = 0;
+    uint64_t deaths_ = 0;  // Of spare workers.
 };
 
 }  // namespace rekindle::daemon

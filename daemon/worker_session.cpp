@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -20,6 +21,11 @@
 
 namespace rekindle::daemon {
 namespace {
+
+uint32_t whole_microseconds(Nanoseconds time) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+    return static_cast<uint32_t>(std::clamp<int64_t>(us, 0, UINT32_MAX));
+}
 
 // What the reader hands to the engine thread.
 struct StartSequence {
@@ -66,6 +72,7 @@ public:
         }
         engine_ = std::move(engine).value();
         sequences_max_ = assign.sequences_max;
+        pages_total_ = options.kv_pages;
         return {};
     }
 
@@ -94,6 +101,8 @@ private:
     void apply(EngineCommand command);
     void start_sequence(StartSequence start);
     Result<void> run_step();
+    StepFrame load() const;
+    void tell_load();
     void fail(const Error& error);
 
     WorkerChannel& channel_;
@@ -103,6 +112,7 @@ private:
     std::unique_ptr<runtime::Engine> engine_;
     std::unique_ptr<PromptBuilder> prompts_;
     uint32_t sequences_max_ = 0;
+    uint32_t pages_total_ = 0;
 
     // The reader's own.
     std::unordered_map<uint64_t, WaitingPrompt> waiting_;
@@ -116,6 +126,7 @@ private:
     // The engine thread's own, once it runs.
     std::unique_ptr<scheduler::Batcher> batcher_;
     std::unique_ptr<WorkerAnswers> answers_;
+    uint32_t pages_told_ = 0;  // In use, as rekindled was last told.
     std::thread engine_thread_;
 };
 
@@ -173,7 +184,7 @@ Result<void> Session::prepare_prompts() {
                                            .is_end = [&tokenizer](runtime::TokenId token) {
                                                return tokenizer.is_end(token);
                                            }});
-    answers_ = std::make_unique<WorkerAnswers>(tokenizer, clock_);
+    answers_ = std::make_unique<WorkerAnswers>(tokenizer, clock_, *engine_);
     engine_thread_ = std::thread([this] { engine_loop(); });
     return {};
 }
@@ -275,6 +286,7 @@ void Session::engine_loop() {
         }
         commands.clear();
         if (!batcher_->runnable()) {
+            tell_load();
             continue;
         }
         const auto stepped = run_step();
@@ -322,20 +334,44 @@ void Session::start_sequence(StartSequence start) {
     }
 }
 
+StepFrame Session::load() const {
+    return {.waiting = batcher_->waiting(),
+            .pages_used = pages_total_ - engine_->free_pages(),
+            .pages_total = pages_total_};
+}
+
+// Sequences that leave without a step change what is in use.
+void Session::tell_load() {
+    const StepFrame now = load();
+    if (now.pages_used != pages_told_) {
+        pages_told_ = now.pages_used;
+        const auto sent = channel_.send(Frame(now));
+        static_cast<void>(sent);  // A closed channel is noticed by the reader.
+    }
+}
+
 Result<void> Session::run_step() {
     std::vector<scheduler::TokenEvent> events;
+    const Nanoseconds begun = clock_.monotonic();
+    const Nanoseconds waited = engine_->waited();
     const auto stepped = batcher_->step(events);
     if (!stepped) {
         return stepped;
     }
+    const uint32_t step_us = whole_microseconds(clock_.monotonic() - begun);
+    const uint32_t wait_us = std::min(whole_microseconds(engine_->waited() - waited), step_us);
     std::vector<uint64_t> cancelled;
-    const std::vector<Frame> frames = answers_->frames_of(events, cancelled);
+    std::vector<Frame> frames = answers_->frames_of(events, cancelled);
     for (const uint64_t id : cancelled) {
         batcher_->cancel(id);
     }
-    if (frames.empty()) {
-        return {};
-    }
+    StepFrame step = load();
+    pages_told_ = step.pages_used;
+    step.step_us = step_us;
+    step.wait_us = wait_us;
+    step.sequences = batcher_->last_step().sequences;
+    step.tokens = batcher_->last_step().tokens;
+    frames.emplace_back(step);
     const auto sent = channel_.send(frames);
     static_cast<void>(sent);  // A closed channel is noticed by the reader.
     return {};

@@ -63,6 +63,7 @@ struct Batcher::State {
     std::deque<std::unique_ptr<Sequence>> waiting;
     std::vector<std::unique_ptr<Sequence>> running;
     uint64_t arrivals = 0;
+    StepWork last;
 };
 
 Result<void> Batcher::State::check(const SequenceRequest& request) const {
@@ -317,6 +318,14 @@ bool Batcher::empty() const noexcept {
     return state_->running.empty() && state_->waiting.empty();
 }
 
+uint32_t Batcher::waiting() const noexcept {
+    return static_cast<uint32_t>(state_->waiting.size());
+}
+
+StepWork Batcher::last_step() const noexcept {
+    return state_->last;
+}
+
 Result<void> Batcher::step(std::vector<TokenEvent>& events) {
     if (!runnable()) {
         return {};
@@ -324,6 +333,10 @@ Result<void> Batcher::step(std::vector<TokenEvent>& events) {
     state_->plan();
     const std::vector<StepEntry> entries = state_->entries();
     REKINDLE_CHECK(!entries.empty(), "the oldest sequence that may sample always gets its pages");
+    state_->last = {.sequences = static_cast<uint32_t>(entries.size()), .tokens = 0};
+    for (const StepEntry& entry : entries) {
+        state_->last.tokens += static_cast<uint32_t>(entry.tokens.size());
+    }
     std::vector<const float*> logits;
     auto computed = state_->engine.step(entries, logits);
     if (!computed) {

@@ -64,6 +64,12 @@ struct BatcherLimits {
     std::function<bool(runtime::TokenId)> is_end = {};
 };
 
+// What one step computed.
+struct StepWork {
+    uint32_t sequences = 0;
+    uint32_t tokens = 0;  // Of prompts and answers.
+};
+
 class Batcher {
 public:
     Batcher(runtime::Engine& engine, BatcherLimits limits);
@@ -78,6 +84,10 @@ public:
     // True when step() would compute something (a sequence out of lease does not count).
     bool runnable() const noexcept;
     bool empty() const noexcept;
+    // Sequences that have no place in the batch yet.
+    uint32_t waiting() const noexcept;
+    // Of the last step().
+    StepWork last_step() const noexcept;
     // Computes one step and appends what it sampled. kUnavailable when the image failed to load:
     // every sequence is then lost and the worker must end.
     Result<void> step(std::vector<TokenEvent>& events);

@@ -85,6 +85,7 @@ struct Fixture {
     ManualClock clock;
     FakeLedger ledger;
     MarkBatch marks{context, ledger};
+    Watch watch{clock};
     FakeUpstream upstream;
     std::shared_ptr<AnswerStream> stream;
     std::unique_ptr<GenerateStream> handle;
@@ -99,8 +100,9 @@ struct Fixture {
         facts.price_input = 10;
         facts.price_output = 100;
         facts.streamed = streamed;
-        stream = std::make_shared<AnswerStream>(AnswerServices{context, clock, ledger, marks},
-                                                std::move(request), std::move(facts));
+        stream = std::make_shared<AnswerStream>(
+            AnswerServices{context, clock, ledger, marks, watch}, std::move(request),
+            std::move(facts), watch.traces.add(RequestTrace{.accepted_at = clock.monotonic()}));
         handle = make_answer_handle(stream);
         stream->submit(upstream, /*sequence=*/1, /*cold=*/false);
     }
@@ -296,7 +298,7 @@ TEST_CASE("the phases of a cold request follow each other and add up") {
     Fixture f(true);
     f.stream->submit(f.upstream, 2, /*cold=*/true);
     f.clock.advance(std::chrono::milliseconds(40));
-    f.stream->on_restored();
+    f.stream->on_restored(true, 0);
     f.tokenized(12, 100);
     f.clock.advance(std::chrono::milliseconds(10));
     f.tokens("a", Finish::kNone);

@@ -14,7 +14,7 @@ namespace {
 std::vector<Frame> one_of_each() {
     LogprobItem item{.bytes = " the", .token = 260, .logprob = -0.5F};
     item.top = {LogprobItem{.bytes = " a", .token = 253, .logprob = -1.25F}};
-    return {HelloFrame{1, "avx512_vnni"},
+    return {HelloFrame{kWireProtocol, "avx512_vnni"},
             AssignFrame{.model = "m",
                         .index_json = "{}",
                         .extent_bytes = {4096, 8192},
@@ -42,7 +42,14 @@ std::vector<Frame> one_of_each() {
                         .text = "the",
                         .logprobs = {item},
                         .matched_stop = "END"},
-            FailedFrame{ErrorCode::kUnavailable, "chunk 3 failed"}};
+            FailedFrame{ErrorCode::kUnavailable, "chunk 3 failed"},
+            StepFrame{.step_us = 900,
+                      .wait_us = 900,
+                      .sequences = 2,
+                      .tokens = kStepTokensMax,
+                      .waiting = 1,
+                      .pages_used = 4,
+                      .pages_total = 4}};
 }
 
 Result<Frame> decode(std::span<const std::byte> bytes) {
@@ -99,4 +106,16 @@ TEST_CASE("an enumerator outside its range is refused, not cast") {
     REQUIRE(bytes[finish_at] == std::byte{2});
     bytes[finish_at] = std::byte{3};
     CHECK(decode(bytes).error().code == ErrorCode::kCorrupt);
+}
+
+TEST_CASE("a step whose counts contradict each other is refused") {
+    const auto accepted = [](const StepFrame& step) { return decode(encode_frame(step)).ok(); };
+    CHECK(accepted({}));
+    CHECK(accepted({.sequences = 2, .tokens = kStepTokensMax}));
+    CHECK_FALSE(accepted({.sequences = 2, .tokens = kStepTokensMax + 1}));
+    CHECK_FALSE(accepted({.sequences = 2, .tokens = 1}));
+    CHECK(accepted({.pages_used = 3, .pages_total = 3}));
+    CHECK_FALSE(accepted({.pages_used = 4, .pages_total = 3}));
+    CHECK(accepted({.step_us = 5, .wait_us = 5}));
+    CHECK_FALSE(accepted({.step_us = 5, .wait_us = 6}));
 }

@@ -1,6 +1,7 @@
 """Reading answers of a daemon piece by piece."""
 
 import json
+import threading
 
 import requests
 
@@ -47,6 +48,10 @@ class Stream:
         for choice in event.get("choices", []):
             if choice.get("logprobs"):
                 self.tokens += [item["token"] for item in choice["logprobs"]["content"]]
+
+    def read_in_background(self):
+        """Reads to the end from a thread, so that the daemon is not held back."""
+        threading.Thread(target=self.read, daemon=True).start()
 
     def close(self):
         self.answer.close()

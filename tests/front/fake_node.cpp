@@ -201,6 +201,14 @@ Task<Result<billing::UsageFinal>> FakeNode::find_request(billing::RequestId id) 
     co_return billing::settle(facts, billing::Outcome::kCompleted, 3, 3, true);
 }
 
+std::vector<Unready> FakeNode::unready() const {
+    std::vector<Unready> reasons = unready_for;
+    if (is_draining) {
+        reasons.push_back({"draining", "this node is shutting down"});
+    }
+    return reasons;
+}
+
 Result<UniqueFd> FakeNode::new_upload_file() {
     if (upload_error) {
         return *upload_error;

@@ -64,12 +64,17 @@ public:
 
     bool draining() const override { return is_draining; }
 
-    bool ready() const override { return is_ready; }
+    std::vector<Unready> unready() const override;
+
+    Watch& watch() override { return watch_; }
+
+    void refresh_metrics() override {}
 
     // ---- for tests ----
     Script script = hello_script();  // Set before a request is sent.
     bool is_draining = false;
-    bool is_ready = true;
+    std::vector<Unready> unready_for;
+    ManualClock clock;
     std::optional<Error> deploy_error;
     std::optional<Error> upload_error;
     bool disk_full = false;     // Uploads go where nothing can be written.
@@ -85,6 +90,7 @@ private:
 
     asio::io_context& context_;
     Event changed_;
+    Watch watch_{clock};
     bool released_ = false;
     std::string data_folder_ = "/data";
     std::mutex mutex_;
