@@ -10,6 +10,7 @@
 #include "daemon/config.h"
 #include "daemon/data_folder.h"
 #include "daemon/http_front.h"
+#include "daemon/key_store.h"
 #include "daemon/node_impl.h"
 #include "loader/chunk_store.h"
 #include "snapshot/tiers/host_tier.h"
@@ -53,6 +54,7 @@ struct Services {
     std::unique_ptr<billing::Ledger> ledger;
     std::unique_ptr<loader::ChunkStore> store;
     std::unique_ptr<snapshot::HostTier> tier;
+    std::unique_ptr<KeyStore> keys;
     std::unique_ptr<NodeImpl> node;
     std::unique_ptr<HttpFront> front;
 };
@@ -88,6 +90,11 @@ Result<void> start_serving(const Config& config, Services& services) {
     if (!catalog) {
         return catalog.error();
     }
+    auto keys = KeyStore::open(services.folder->at("keys"), services.clock, services.entropy);
+    if (!keys) {
+        return keys.error();
+    }
+    services.keys = std::make_unique<KeyStore>(std::move(keys).value());
     auto worker = worker_executable();
     if (!worker) {
         return worker.error();
@@ -102,7 +109,8 @@ Result<void> start_serving(const Config& config, Services& services) {
     }
     services.front = std::make_unique<HttpFront>(
         services.context, *services.node, services.clock, services.entropy,
-        FrontOptions{.listen = config.listen,
+        FrontOptions{.keys = *services.keys,
+                     .listen = config.listen,
                      .unix_path = services.folder->at("admin.sock"),
                      .logs = &services.logs});
     const auto port = services.front->start();

@@ -40,6 +40,8 @@ class Done(typing.NamedTuple):
 def command_environment(url, env):
     full = {**os.environ, **(env or {})}
     full.pop("REKINDLE_URL", None)
+    if not env or "REKINDLE_API_KEY" not in env:
+        full.pop("REKINDLE_API_KEY", None)
     if url is not None:
         full["REKINDLE_URL"] = url
     return full
@@ -108,9 +110,9 @@ class Daemon:
         self._reader = threading.Thread(target=self._keep_log, args=[self.process], daemon=True)
         self._reader.start()
         ready = self.process.stdout.readline()
-        match = re.fullmatch(r"rekindled \S+ ready (http://127\.0\.0\.1:\d+) data (.*)\n", ready)
+        match = re.fullmatch(r"rekindled \S+ ready http://[0-9.]+:(\d+) data (.*)\n", ready)
         assert match, f"rekindled did not start: {ready!r} {''.join(self.log)}"
-        self.url = match[1]
+        self.url = "http://127.0.0.1:" + match[1]
         return self
 
     def _keep_log(self, process):
