@@ -61,6 +61,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     verbs.push_back(make_logs(app));
     verbs.push_back(make_undeploy(app));
     verbs.push_back(make_keys(app));
+    verbs.push_back(make_backup(app));
     for (CLI::App* command : app.get_subcommands(/*filter=*/{})) {
         const std::string footer = command->get_footer();
         command->footer(footer + (footer.empty() ? "" : "\n\n") + kGlobalsHint);

@@ -3,6 +3,7 @@
 #include "base/async/offload.h"
 #include "base/log.h"
 #include "daemon/admin_api.h"
+#include "daemon/admin_backup.h"
 #include "daemon/admin_keys.h"
 #include "daemon/http_auth.h"
 #include "daemon/http_router.h"
@@ -24,6 +25,7 @@ struct HttpFront::State {
           admin({context, node, gate, compute, options.unix_path}),
           watch(context, node, options.logs),
           keys(options.keys),
+          backup(options.backup, compute),
           door(options.keys),
           router(routes(), door),
           counted(router, node),
@@ -35,6 +37,9 @@ struct HttpFront::State {
         admin.add_routes(all);
         watch.add_routes(all);
         keys.add_routes(all);
+        if (options.backup) {
+            backup.add_routes(all);
+        }
         return all;
     }
 
@@ -46,6 +51,7 @@ struct HttpFront::State {
     AdminApi admin;
     WatchApi watch;
     AdminKeys keys;
+    AdminBackup backup;
     Doorkeeper door;
     HttpRouter router;
     CountedRoutes counted;

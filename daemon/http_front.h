@@ -10,6 +10,7 @@
 #include "base/log_ring.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "daemon/backup.h"
 #include "daemon/http_limits.h"
 #include "daemon/http_router.h"
 #include "daemon/key_store.h"
@@ -29,6 +30,8 @@ struct FrontOptions {
     std::string listen;
     // Empty: no Unix socket. A socket that lies there is replaced; its mode is 0600.
     std::string unix_path;
+    // Makes backups; without it there is no route for them.
+    BeginBackup backup;
     HttpLimits limits;
     LogRing* logs = nullptr;  // For the log route; outlives the front. Null: there is none.
 };

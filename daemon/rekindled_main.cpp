@@ -6,12 +6,14 @@
 #include "base/random.h"
 #include "base/version.h"
 #include "billing/ledger.h"
+#include "daemon/backup_writer.h"
 #include "daemon/catalog.h"
 #include "daemon/config.h"
 #include "daemon/data_folder.h"
 #include "daemon/http_front.h"
 #include "daemon/key_store.h"
 #include "daemon/node_impl.h"
+#include "daemon/offline.h"
 #include "loader/chunk_store.h"
 #include "snapshot/tiers/host_tier.h"
 
@@ -32,16 +34,20 @@ namespace {
 constexpr std::chrono::seconds kDrainMax{60};  // SIGTERM: running answers get this long.
 constexpr std::chrono::seconds kStopMax{5};    // After that, connections are closed.
 
-// The worker is installed beside rekindled.
+// Beside rekindled, where it is built, or in libexec, where it is installed.
 Result<std::string> worker_executable() {
     std::error_code ec;
-    const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
-    const auto worker = self.parent_path() / "rekindle-worker";
-    if (ec || !std::filesystem::exists(worker, ec)) {
-        return Error{ErrorCode::kNotFound,
-                     worker.string() + " is missing: it belongs beside rekindled"};
+    const auto folder = std::filesystem::read_symlink("/proc/self/exe", ec).parent_path();
+    const auto beside = folder / "rekindle-worker";
+    for (const auto& worker :
+         {beside, folder.parent_path() / "libexec" / "rekindle" / "rekindle-worker"}) {
+        if (std::filesystem::exists(worker, ec)) {
+            return worker.string();
+        }
     }
-    return worker.string();
+    return Error{ErrorCode::kNotFound, beside.string() +
+                                           " is missing: it belongs beside rekindled, or into "
+                                           "../libexec/rekindle"};
 }
 
 // Everything that lives as long as the daemon, in order of dependence.
@@ -112,6 +118,12 @@ Result<void> start_serving(const Config& config, Services& services) {
         FrontOptions{.keys = *services.keys,
                      .listen = config.listen,
                      .unix_path = services.folder->at("admin.sock"),
+                     .backup =
+                         [&services](BackupOptions options) {
+                             return begin_backup({services.clock, *services.folder,
+                                                  *services.ledger, *services.store},
+                                                 options);
+                         },
                      .logs = &services.logs});
     const auto port = services.front->start();
     if (!port) {
@@ -169,6 +181,9 @@ int run(int argc, char** argv) {
     LogLevel level = LogLevel::kInfo;
     if (parse_log_level(parsed->config.log_level, level)) {
         set_log_level(level);
+    }
+    if (parsed->offline.action != OfflineAction::kNone) {
+        return run_offline(parsed->config, parsed->offline);
     }
     std::signal(SIGPIPE, SIG_IGN);  // A client that left is an error code, not a signal.
     Services services;

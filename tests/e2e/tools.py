@@ -93,19 +93,28 @@ def descendants(pid):
     return found
 
 
+def refused_start(data):
+    """What a rekindled that can't start on `data` says."""
+    done = subprocess.run([BIN / "rekindled", "--data-dir", data, "--listen", "127.0.0.1:0"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
 class Daemon:
     """A rekindled of its own, on a free port. `data` outlives it: start() may be called again."""
 
-    def __init__(self, data, *flags, listen="127.0.0.1:0"):
+    def __init__(self, data, *flags, listen="127.0.0.1:0", programs=BIN):
         self.data = pathlib.Path(data)
         self.flags = ["--listen", listen, *flags]
+        self.programs = programs
         self.process = None
         self.url = None
         self.log = []
 
     def start(self):
         self.process = subprocess.Popen(
-            [BIN / "rekindled", "--data-dir", self.data, *self.flags],
+            [self.programs / "rekindled", "--data-dir", self.data, *self.flags],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._keep_log, args=[self.process], daemon=True)
         self._reader.start()
