@@ -82,7 +82,7 @@ TEST_CASE("every route has the class that its path promises") {
         }
         CHECK(route.access == wanted);
     }
-    CHECK(front.front->routes().size() > 15);
+    CHECK(front.front->routes().size() > 20);
 }
 
 TEST_CASE("a route that names no class is an admin route") {

@@ -249,8 +249,14 @@ FrontFixture::FrontFixture(const HttpLimits& limits, std::string listen) {
     auto opened = KeyStore::open(folder + "/keys", clock, entropy);
     REKINDLE_CHECK(opened.ok(), "a folder without keys opens");
     keys = std::make_unique<KeyStore>(std::move(opened).value());
-    FrontOptions options{
-        .keys = *keys, .listen = std::move(listen), .unix_path = unix_path, .limits = limits};
+    FrontOptions options{.keys = *keys,
+                         .listen = std::move(listen),
+                         .unix_path = unix_path,
+                         .backup = [](BackupOptions) -> Result<std::unique_ptr<BackupStream>> {
+                             return Error{ErrorCode::kUnsupported, "there is nothing to save"};
+                         },
+                         .limits = limits,
+                         .logs = &logs};
     front = std::make_unique<HttpFront>(io.context(), *node, clock, entropy, std::move(options));
     std::promise<Result<uint16_t>> started;
     asio::post(io.context(), [&] { started.set_value(front->start()); });

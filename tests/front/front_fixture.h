@@ -3,6 +3,7 @@
 #include "base/async/io_thread.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log_ring.h"
 #include "base/random.h"
 #include "base/unique_fd.h"
 #include "daemon/http_front.h"
@@ -99,6 +100,7 @@ public:
     ManualClock clock;
     SeededEntropy entropy{7};
     std::unique_ptr<KeyStore> keys;
+    LogRing logs{clock};
     std::unique_ptr<FakeNode> node;
     std::unique_ptr<HttpFront> front;
     std::string folder;
