@@ -116,9 +116,7 @@ uint32_t Parser::parse_compare() {
 uint32_t Parser::parse_sum() {
     // Chains of + are one node, so that their length costs no depth.
     std::vector<uint32_t> operands{parse_concat()};
-    const auto sum = [&] {
-        return operands.size() == 1 ? operands[0] : nary(NodeKind::kAdd, operands);
-    };
+    const auto sum = [&] { return operands.size() == 1 ? operands[0] : sum_of(operands); };
     while (true) {
         if (skip_operator("+")) {
             operands.push_back(parse_concat());
@@ -132,6 +130,18 @@ uint32_t Parser::parse_sum() {
             return sum();
         }
     }
+}
+
+// In Python a text that was marked safe escapes for HTML whatever is added to it by +; here |safe
+// changes nothing, which is right for what is printed or joined by ~.
+uint32_t Parser::sum_of(const std::vector<uint32_t>& operands) {
+    for (const uint32_t operand : operands) {
+        const Node& part = builder_.node(operand);
+        if (part.kind == NodeKind::kFilter && static_cast<Filter>(part.op) == Filter::kSafe) {
+            return unsupported("the filter |safe in a sum");
+        }
+    }
+    return nary(NodeKind::kAdd, operands);
 }
 
 uint32_t Parser::parse_concat() {
@@ -285,6 +295,11 @@ uint32_t Parser::parse_dict() {
     std::vector<uint32_t> items;
     while (!error_ && !is_operator("}")) {
         items.push_back(parse_expression());
+        const NodeKind key = builder_.node(items.back()).kind;
+        if (key == NodeKind::kInt || key == NodeKind::kFloat || key == NodeKind::kBool ||
+            key == NodeKind::kNoneValue || key == NodeKind::kTuple) {
+            return unsupported("a mapping whose keys are not texts");
+        }
         expect_operator(":");
         items.push_back(parse_expression());
         if (!skip_operator(",")) {

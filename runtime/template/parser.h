@@ -116,6 +116,7 @@ private:
         return builder_.add_node(kind, line_, operands);
     }
 
+    uint32_t sum_of(const std::vector<uint32_t>& operands);
     uint32_t nary(NodeKind kind, const std::vector<uint32_t>& operands) {
         return node(kind, {builder_.add_list(operands)});
     }

@@ -25,6 +25,9 @@ Value filter_join(RunState& state, const Value& input, const Arguments& argument
 // map(attribute="a") or map("filter", …).
 Value filter_map(RunState& state, const Value& input, const Arguments& arguments) {
     std::vector<Value> out;
+    if (!input.truthy()) {
+        return state.list(out);  // Python asks `if value` first: none is as good as empty.
+    }
     if (arguments.positional().empty()) {
         const BoundArguments bound(state, arguments, "map", {"attribute", "default"});
         if (!bound.has(0)) {
@@ -54,6 +57,9 @@ Value filter_map(RunState& state, const Value& input, const Arguments& arguments
 // select, reject (by a test of the item), selectattr, rejectattr (by a test of its attribute).
 Value filter_select(RunState& state, const Value& input, const Arguments& arguments,
                     bool by_attribute, bool wanted) {
+    if (!input.truthy()) {
+        return state.list({});
+    }
     std::span<const Value> rest = arguments.positional();
     const Value* path = nullptr;
     if (by_attribute) {

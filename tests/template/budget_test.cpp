@@ -36,6 +36,35 @@ TEST_CASE("a loop over a thousand million numbers ends by its steps") {
         "steps");
 }
 
+TEST_CASE("a run may take as many steps as the limit, and no more") {
+    const std::string_view source = "{% for i in range(10) %}{{ i * i }}{% endfor %}";
+    TemplateLimits limits;
+    limits.steps_max = 1;
+    while (!render(source, "{}", limits)) {
+        ++limits.steps_max;
+        REQUIRE(limits.steps_max < 1000);
+    }
+    CHECK(render(source, "{}", limits).value() == "0149162536496481");
+    --limits.steps_max;
+    CHECK(render(source, "{}", limits).error().code == ErrorCode::kTooLarge);
+    CHECK(limits.steps_max > 30);  // At least the loop's turn, the output and the product.
+}
+
+TEST_CASE("brackets nest a hundred deep when a template is compiled, and no deeper") {
+    const auto compiles = [](size_t depth) {
+        return runtime::compile_template("{{ " + repeated("(", depth) + "1" + repeated(")", depth) +
+                                         " }}")
+            .ok();
+    };
+    size_t deepest = 1;
+    while (compiles(deepest + 1)) {
+        ++deepest;
+        REQUIRE(deepest < 1000);
+    }
+    CHECK(deepest >= 30);
+    CHECK(deepest <= 100);
+}
+
 TEST_CASE("a macro that calls itself ends by its depth") {
     check_stops("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested deeper than 64");
     check_stops("{% macro m(a) %}{{ m([a]) ~ m([a]) }}{% endmacro %}{{ m(1) }}", "nested deeper");

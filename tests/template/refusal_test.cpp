@@ -36,8 +36,26 @@ TEST_CASE("an unknown construct is refused by name and line") {
     check_unsupported("{{ f(*a) }}", "template line 1: unpacking of arguments is not supported");
     check_unsupported("{% for a in b recursive %}{% endfor %}",
                       "template line 1: {% for … recursive %} is not supported");
+    check_unsupported("\n{{ 'a' | safe + b }}",
+                      "template line 2: the filter |safe in a sum is not supported");
+    check_unsupported("{{ a + (b | safe) }}",
+                      "template line 1: the filter |safe in a sum is not supported");
+    check_unsupported("{% set a = {'b': 1,\n2: 3} %}",
+                      "template line 2: a mapping whose keys are not texts is not supported");
     check_unsupported("{% call m() %}{% endcall %}",
                       "template line 1: the statement {% call %} is not supported");
+}
+
+TEST_CASE("|safe is taken where the text is printed, or joined by ~") {
+    CHECK(render("{{ a | tojson | safe }}|{{ (a | safe) ~ a }}", R"({"a": "<"})", {}).value() ==
+          "\"<\"|<<");
+}
+
+TEST_CASE("choosing from nothing gives nothing, as in Python") {
+    CHECK(render("{{ none | selectattr('a') | list }}{{ none | map('upper') | list }}"
+                 "{{ b | rejectattr('a') | list }}",
+                 "{}", {})
+              .value() == "[][][]");
 }
 
 TEST_CASE("a syntax error says what was expected, and where") {

@@ -5,6 +5,7 @@ Writes renderings.jsonl: templates/*.jinja for every conversation, and the snipp
 A record with "error" expects a failure (of any text). Needs: pip install jinja2==3.1.6
 """
 import datetime
+import functools
 import json
 import pathlib
 import re
@@ -51,9 +52,14 @@ def environment() -> ImmutableSandboxedEnvironment:
     return env
 
 
+@functools.lru_cache(maxsize=64)
+def compiled(env, source: str):
+    return env.from_string(source)
+
+
 def render(env, source: str, variables: dict) -> dict:
     try:
-        output = env.from_string(source).render(**variables)
+        output = compiled(env, source).render(**variables)
         return {"output": re.sub(r" at 0x[0-9a-f]+", "", output)}  # Addresses differ each time.
     except Exception as error:  # Whatever Python raises, the run has failed.
         return {"error": f"{type(error).__name__}: {error}"}

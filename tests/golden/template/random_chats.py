@@ -11,8 +11,12 @@ SCALARS = [0, -1, 7, 2.5, 1e20, 0.1, True, False, None, "", "x", "Zürich", "a\"
 
 
 class Chats:
+    """Two of three are what clients send: texts, in the order that templates expect. The others
+    have whatever content in whatever order: most templates must fail on them, and in the same cases."""
+
     def __init__(self, seed):
         self.random = random.Random(seed)
+        self.plain = self.random.random() < 0.67
 
     def text(self):
         return "".join(self.random.choice(WORDS) for _ in range(self.random.randint(0, 4)))
@@ -69,7 +73,7 @@ class Chats:
         return made
 
     def content(self):
-        kind = self.random.random()
+        kind = 0 if self.plain else self.random.random()
         if kind < 0.85:
             return self.text() or "x"
         if kind < 0.95:
@@ -89,24 +93,24 @@ class Chats:
     def messages(self):
         messages = []
         if self.random.random() < 0.5:
-            messages.append({"role": self.random.choice(["system"] * 4 + ["developer"]),
+            messages.append({"role": self.random.choice(["system"] * (9 if self.plain else 2) + ["developer"]),
                              "content": self.content()})
         for _ in range(self.random.randint(0, 5)):
             messages.append({"role": "user", "content": self.content()})
-            if self.random.random() < 0.4:
+            if self.random.random() < (0.25 if self.plain else 0.4):
                 call = self.assistant()
                 call["tool_calls"] = self.calls()
                 if self.random.random() < 0.5:
-                    call["content"] = self.random.choice([None, ""])
+                    call["content"] = "" if self.plain else None
                 messages.append(call)
                 for made in call["tool_calls"]:
                     messages.append({"role": "tool", "tool_call_id": made["id"],
                                      "name": made["function"]["name"], "content": self.text()})
-            if self.random.random() < 0.7:
+            if self.plain or self.random.random() < 0.7:
                 messages.append(self.assistant())
         if self.random.random() < 0.7:
             messages.append({"role": "user", "content": self.text()})
-        if self.random.random() < 0.1 and messages:  # Not in the order that templates expect.
+        if not self.plain and self.random.random() < 0.3:  # Not in the order that templates expect.
             self.random.shuffle(messages)
         return messages
 
