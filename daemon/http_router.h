@@ -1,9 +1,7 @@
 // The one table of routes. A path is matched after "/v1" was taken off, so base URLs with and
 // without it work; HEAD is answered as GET without its body; what is not in the table is 404, what
-// is there under another method 405. Before a handler runs, its route's class was checked.
-// Threading: the io thread. Ownership: the doorkeeper outlives the router.
+// is there under another method 405. Threading: the io thread.
 #pragma once
-#include "daemon/http_auth.h"
 #include "daemon/http_exchange.h"
 
 #include <functional>
@@ -17,14 +15,13 @@ struct Route {
     std::string_view method;
     // "/models", or "/models/*": the rest (one segment, not empty) is handed to the handler.
     std::string_view pattern;
-    Access access = Access::kAdmin;
+    bool admin = false;
     std::function<Task<>(HttpExchange& exchange, std::string rest)> handle;
 };
 
 class HttpRouter final : public HttpHandler {
 public:
-    HttpRouter(std::vector<Route> routes, Doorkeeper& door)
-        : routes_(std::move(routes)), door_(door) {}
+    explicit HttpRouter(std::vector<Route> routes) : routes_(std::move(routes)) {}
 
     Task<> handle(HttpExchange& exchange) override;
 
@@ -37,7 +34,6 @@ private:
     Task<> refuse_method(HttpExchange& exchange, std::string allowed);
 
     const std::vector<Route> routes_;
-    Doorkeeper& door_;
 };
 
 }  // namespace rekindle::daemon

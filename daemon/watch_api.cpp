@@ -13,9 +13,7 @@ namespace {
 
 constexpr std::string_view kOpenMetricsType = "application/openmetrics-text";
 
-// Names of models stand in the messages: they are for this machine, the codes for everybody.
-HttpReply health_reply(const std::vector<Unready>& reasons, const ListenerFacts& listener) {
-    const bool in_full = listener.unix_socket || listener.loopback;
+HttpReply health_reply(const std::vector<Unready>& reasons) {
     HttpReply reply;
     json::object out;
     out["status"] = reasons.empty() ? "ok" : reasons.front().code;
@@ -23,11 +21,7 @@ HttpReply health_reply(const std::vector<Unready>& reasons, const ListenerFacts&
         reply.status = 503;
         json::array list;
         for (const Unready& reason : reasons) {
-            json::object shown{{"code", reason.code}};
-            if (in_full) {
-                shown["message"] = reason.message;
-            }
-            list.push_back(std::move(shown));
+            list.push_back(json::object{{"code", reason.code}, {"message", reason.message}});
         }
         out["reasons"] = std::move(list);
     }
@@ -138,21 +132,21 @@ void WatchApi::end_streams() {
 }
 
 void WatchApi::add_routes(std::vector<Route>& routes) {
-    const auto add = [&routes](std::string_view pattern, Access access, auto handle) {
+    const auto add = [&routes](std::string_view pattern, bool admin, auto handle) {
         routes.push_back(Route{
-            .method = "GET", .pattern = pattern, .access = access, .handle = std::move(handle)});
+            .method = "GET", .pattern = pattern, .admin = admin, .handle = std::move(handle)});
     };
-    add("/metrics", Access::kMetrics,
+    add("/metrics", true,
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return metrics(exchange); });
-    add("/healthz", Access::kPublic,
+    add("/healthz", false,
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return alive(exchange); });
-    add("/readyz", Access::kPublic,
+    add("/readyz", false,
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return ready(exchange); });
-    add("/admin/v1/traces/*", Access::kAdmin, [this](HttpExchange& exchange, std::string rest) {
+    add("/admin/v1/traces/*", true, [this](HttpExchange& exchange, std::string rest) {
         return trace(exchange, std::move(rest));
     });
     if (logs_ != nullptr) {
-        add("/admin/v1/logs", Access::kAdmin,
+        add("/admin/v1/logs", true,
             [this](HttpExchange& exchange, const std::string& /*rest*/) { return logs(exchange); });
     }
 }
@@ -173,12 +167,12 @@ Task<> WatchApi::metrics(HttpExchange& exchange) {
 Task<> WatchApi::alive(HttpExchange& exchange) {
     auto reasons = node_.unready();
     std::erase_if(reasons, [](const Unready& reason) { return !reason.restart_cures; });
-    auto reply = health_reply(reasons, exchange.listener());
+    auto reply = health_reply(reasons);
     co_await exchange.reply(std::move(reply));
 }
 
 Task<> WatchApi::ready(HttpExchange& exchange) {
-    auto reply = health_reply(node_.unready(), exchange.listener());
+    auto reply = health_reply(node_.unready());
     co_await exchange.reply(std::move(reply));
 }
 

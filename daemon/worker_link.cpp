@@ -6,6 +6,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <fmt/format.h>
 
 #include <array>
 #include <cerrno>
@@ -133,6 +134,13 @@ Task<std::optional<Error>> WorkerLink::read_one() {
     auto frame = parse_frame(*header, payload);
     if (!frame) {
         co_return frame.error();
+    }
+    const auto* hello = std::get_if<HelloFrame>(&*frame);
+    if (hello != nullptr && hello->protocol != kWireProtocol) {
+        co_return Error{ErrorCode::kUnsupported,
+                        fmt::format("the worker speaks protocol {}, rekindled {}: install both "
+                                    "from one build",
+                                    hello->protocol, kWireProtocol)};
     }
     dispatch(std::move(frame).value());
     co_return std::nullopt;

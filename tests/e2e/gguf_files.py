@@ -13,7 +13,7 @@ def byte_alphabet():
     return [chr(b) for b in plain] + [chr(256 + i) for i in range(len(rest))]
 
 
-def write_llama(path, architecture="llama", tensor_type=None, leave_out=()):
+def write_llama(path, architecture="llama", tensor_type=None, leave_out=(), template=None):
     """A llama of one layer with random weights."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(256)
@@ -32,6 +32,8 @@ def write_llama(path, architecture="llama", tensor_type=None, leave_out=()):
     writer.add_token_list(tokens)
     writer.add_token_types([1] * 257 + [3] * (WORDS - 257))
     writer.add_token_merges(["a b"])
+    if template is not None:
+        writer.add_chat_template(template)
     writer.add_bos_token_id(257)
     writer.add_eos_token_id(258)
     random = np.random.default_rng(1)

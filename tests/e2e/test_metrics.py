@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 from decimal import Decimal
 
 import pytest
 import requests
+import tools
 from scrape import exact, names, scrape, value
 from streams import Stream
 from tools import ROOT, Daemon, poll
@@ -169,6 +171,44 @@ def test_a_draining_daemon_is_alive_and_not_ready(small):
     assert answer.json()["status"] == "draining"
     assert connection.get(small.url + "/healthz", timeout=10).status_code == 200
     stream.close()
+
+
+FAKE_WORKER = """#!/usr/bin/env python3
+import os, struct, sys, time
+if {greets}:
+    kernels = b"none"
+    payload = struct.pack("<II", {protocol}, len(kernels)) + kernels
+    os.write(3, struct.pack("<II", 0, len(payload)) + payload)
+time.sleep(3600)
+"""
+
+
+def daemon_with_worker(folder, monkeypatch, **script):
+    """A daemon whose worker is a program that only says hello, or not even that."""
+    folder.mkdir()
+    shutil.copy(tools.BIN / "rekindled", folder)
+    worker = folder / "rekindle-worker"
+    worker.write_text(FAKE_WORKER.format(**script))
+    worker.chmod(0o755)
+    monkeypatch.setattr(tools, "BIN", folder)
+    return Daemon(folder / "data")
+
+
+def test_a_daemon_without_a_worker_yet_is_starting(tmp_path, monkeypatch):
+    with daemon_with_worker(tmp_path / "bin", monkeypatch, greets=False, protocol=0) as daemon:
+        answer = requests.get(daemon.url + "/readyz", timeout=10)
+        assert (answer.status_code, answer.json()["status"]) == (503, "starting")
+        assert requests.get(daemon.url + "/healthz", timeout=10).status_code == 200
+        assert value(scrape(daemon), "rekindle_pool_ready_workers") == 0
+
+
+def test_workers_of_another_build_are_refused_and_make_the_node_unready(tmp_path, monkeypatch):
+    with daemon_with_worker(tmp_path / "bin", monkeypatch, greets=True, protocol=1) as daemon:
+        answer = poll(lambda: (a := not_ready(requests.get, daemon)).json()["status"] == "workers"
+                      and [a], "three workers failed")[0]
+        assert "the last" in answer.json()["reasons"][0]["message"]
+        poll(lambda: any("install both from one build" in line for line in daemon.log), "why")
+        assert value(scrape(daemon), "rekindle_worker_deaths_total", state="spare") >= 3
 
 
 # ---- The dashboard and the documentation ----

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+import requests
 from streams import Stream
 from tools import poll, start_rekindle
 
@@ -59,7 +60,6 @@ def test_a_running_request_has_a_trace(small):
 
 
 def test_a_refused_request_has_a_trace(small):
-    import requests
     answer = requests.post(small.url + "/v1/completions", timeout=60, json={
         "model": "small", "prompt": "x" * (5 << 20)})
     assert answer.status_code == 400
@@ -150,3 +150,19 @@ def test_a_follower_that_leaves_is_noticed(small):
     follower.wait(10)
     raw_ask(small)
     assert small.stop() == 0
+
+
+@pytest.mark.parametrize("query", ["level=loud", "since=yesterday", "since=-1", "follow=maybe",
+                                   "colour=red", "level=%ZZ"])
+def test_a_wrong_log_query_is_a_clear_error(daemon, query):
+    answer = requests.get(f"{daemon.url}/admin/v1/logs?{query}", timeout=10)
+    assert answer.status_code == 400 and answer.json()["error"]["message"]
+
+
+def test_watching_is_for_those_who_administer(daemon):
+    for path in ("/metrics", "/admin/v1/logs", "/admin/v1/traces/req_" + "0" * 32):
+        answer = requests.get(daemon.url + path, headers={"Host": "evil.example"}, timeout=10)
+        assert answer.status_code == 403
+    for path in ("/healthz", "/readyz"):
+        headers = {"Host": "node.example"}
+        assert requests.get(daemon.url + path, headers=headers, timeout=10).status_code == 200
