@@ -62,6 +62,11 @@ public:
         return audit(journal_->store().view(), durable, std::numeric_limits<uint64_t>::max());
     }
 
+    Result<void> copy_to(const std::string& folder) const override {
+        const ChainPoint durable = journal_->durable_point();  // Before the copy: not ahead of it.
+        return copy_ledger(journal_->store(), durable, folder);
+    }
+
 private:
     void offer(Command command, size_t queued_max) {
         const auto refusal = inbox_.offer(command, queued_max);

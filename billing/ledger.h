@@ -79,6 +79,10 @@ public:
     virtual Result<std::vector<UsageRow>> usage(const UsageQuery& query) const = 0;
     virtual Result<UsageFinal> find(const RequestId& id) const = 0;
     virtual Result<LedgerReport> verify() const = 0;
+    // A ledger of its own in `folder`, which must not exist: all records that are durable now, and
+    // maybe later ones. Requests that are open in it are closed when it is opened, by their last
+    // mark. Writing goes on meanwhile; `folder` lies on the ledger's own disk.
+    virtual Result<void> copy_to(const std::string& folder) const = 0;
 };
 
 // What verify() says of a ledger that no process has open; also of one that open() refuses as

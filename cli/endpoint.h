@@ -15,12 +15,13 @@ struct Endpoint {
     std::string base_url;     // Scheme and authority for requests, without a slash at the end.
     std::string unix_socket;  // Path; empty for TCP.
     bool same_host = false;   // Unix socket or loopback address.
+    std::string key;          // API key to send; empty: none. Never shown.
 };
 
 // kInvalidArgument says what an address looks like.
 Result<Endpoint> parse_endpoint(std::string_view url);
 
-// The same daemon by its Unix socket.
+// By its Unix socket, which needs no key.
 Endpoint unix_endpoint(std::string path);
 
 }  // namespace rekindle::cli

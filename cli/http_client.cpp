@@ -144,12 +144,16 @@ void set_route(CURL* easy, const Endpoint& endpoint, Transfer& transfer) {
     }
 }
 
-std::unique_ptr<curl_slist, FreeList> headers_of(const HttpRequest& request) {
+std::unique_ptr<curl_slist, FreeList> headers_of(const HttpRequest& request,
+                                                 const std::string& key) {
     curl_slist* list = nullptr;
     list = curl_slist_append(list, request.file ? "Content-Type: application/octet-stream"
                                                 : "Content-Type: application/json");
     // A daemon that refuses answers at once; waiting for "100 Continue" would only cost time.
     list = curl_slist_append(list, "Expect:");
+    if (!key.empty()) {
+        list = curl_slist_append(list, ("Authorization: Bearer " + key).c_str());
+    }
     if (request.descriptor >= 0) {
         list = curl_slist_append(list, "X-Rekindle-Descriptor: 1");
     }
@@ -200,7 +204,7 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const OnBody& 
                    "descriptors travel over Unix sockets alone");
     const std::unique_ptr<CURL, FreeEasy> easy(curl_easy_init());
     const std::unique_ptr<CURLM, FreeMulti> multi(curl_multi_init());
-    const auto headers = headers_of(request);
+    const auto headers = headers_of(request, endpoint_.key);
     Transfer transfer{request, on_body, easy.get(), {}, 0, CURL_SOCKET_BAD, std::nullopt};
     char detail[CURL_ERROR_SIZE] = {};
     set_route(easy.get(), endpoint_, transfer);

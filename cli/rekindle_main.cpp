@@ -1,5 +1,6 @@
 // rekindle: the command line of a Rekindle daemon. One file per verb.
 #include "base/version.h"
+#include "cli/api_key.h"
 #include "cli/exit_code.h"
 #include "cli/terminal.h"
 #include "cli/verb.h"
@@ -22,10 +23,12 @@ constexpr const char* kExitCodes =
     "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such model or file,\n"
     "4 no daemon answers, 5 refused by the daemon, 130 interrupted.";
 
-constexpr const char* kGlobalsHint = "Every verb takes --url URL and --json: see rekindle --help.";
+constexpr const char* kGlobalsHint =
+    "Every verb takes --url URL, --key-file FILE and --json: see rekindle --help.";
 
 struct Globals {
     std::string url = kDefaultUrl;
+    std::string key_file;
     bool json = false;
 };
 
@@ -36,6 +39,10 @@ void add_globals(CLI::App& app, Globals& globals) {
         ->envname("REKINDLE_URL")
         ->capture_default_str()
         ->type_name("URL");
+    app.add_option("--key-file", globals.key_file,
+                   "File that holds the API key (default: the environment's REKINDLE_API_KEY)")
+        ->envname("REKINDLE_KEY_FILE")
+        ->type_name("FILE");
     app.add_flag("--json", globals.json, "Print the result as JSON");
     app.fallthrough();  // The options above may stand after the verb, too.
     app.require_subcommand(1);
@@ -53,6 +60,8 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     verbs.push_back(make_trace(app));
     verbs.push_back(make_logs(app));
     verbs.push_back(make_undeploy(app));
+    verbs.push_back(make_keys(app));
+    verbs.push_back(make_backup(app));
     for (CLI::App* command : app.get_subcommands(/*filter=*/{})) {
         const std::string footer = command->get_footer();
         command->footer(footer + (footer.empty() ? "" : "\n\n") + kGlobalsHint);
@@ -65,6 +74,11 @@ Result<void> run_chosen(const std::vector<std::unique_ptr<Verb>>& verbs, const G
     if (!endpoint) {
         return endpoint.error();
     }
+    auto key = find_api_key(globals.key_file);
+    if (!key) {
+        return key.error();
+    }
+    endpoint->key = *std::move(key);
     const VerbContext context{*std::move(endpoint), globals.json};
     for (const auto& verb : verbs) {
         if (verb->command()->parsed()) {

@@ -39,5 +39,7 @@ std::unique_ptr<Verb> make_usage(CLI::App& app);
 std::unique_ptr<Verb> make_trace(CLI::App& app);
 std::unique_ptr<Verb> make_logs(CLI::App& app);
 std::unique_ptr<Verb> make_undeploy(CLI::App& app);
+std::unique_ptr<Verb> make_keys(CLI::App& app);
+std::unique_ptr<Verb> make_backup(CLI::App& app);
 
 }  // namespace rekindle::cli

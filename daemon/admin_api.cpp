@@ -139,8 +139,10 @@ api::Deployment wire_form(const DeploymentInfo& info) {
 
 void AdminApi::add_routes(std::vector<Route>& routes) {
     const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
-        routes.push_back(Route{
-            .method = method, .pattern = pattern, .admin = true, .handle = std::move(handle)});
+        routes.push_back(Route{.method = method,
+                               .pattern = pattern,
+                               .access = Access::kAdmin,
+                               .handle = std::move(handle)});
     };
     add("GET", "/admin/v1/node", [this](HttpExchange& exchange, const std::string& /*rest*/) {
         return show_node(exchange);

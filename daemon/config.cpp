@@ -113,6 +113,28 @@ Result<void> fill_defaults(Config& config) {
     return {};
 }
 
+Result<void> read_offline(const std::string& action, Offline& offline) {
+    if (action.empty()) {
+        return offline.file.empty() && !offline.with_images
+                   ? Result<void>()
+                   : Error{ErrorCode::kInvalidArgument,
+                           "--file and --with-images belong to --offline backup or restore"};
+    }
+    offline.action = action == "verify"   ? OfflineAction::kVerify
+                     : action == "backup" ? OfflineAction::kBackup
+                                          : OfflineAction::kRestore;
+    const bool has_file = !offline.file.empty();
+    if (has_file != (offline.action != OfflineAction::kVerify)) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "--offline " + action +
+                         (has_file ? " takes no --file" : " needs --file FILE, the backup")};
+    }
+    if (offline.with_images && offline.action != OfflineAction::kBackup) {
+        return Error{ErrorCode::kInvalidArgument, "--with-images belongs to --offline backup"};
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<void> apply_config_file(const std::string& path, Config& config) {
@@ -140,11 +162,17 @@ Result<ParsedConfig> parse_config(int argc, char** argv) {
     app.set_version_flag("--version", "rekindled " + std::string(version()));
     std::string file;
     app.add_option("--config", file, "YAML file with these options (keys with underscores)");
+    ParsedConfig parsed;
+    std::string action;
+    app.add_option("--offline", action,
+                   "instead of serving: verify, backup or restore the data folder")
+        ->check(CLI::IsMember({"verify", "backup", "restore"}));
+    app.add_option("--file", parsed.offline.file, "the backup that --offline writes or reads");
+    app.add_flag("--with-images", parsed.offline.with_images, "--offline backup: models, too");
     std::map<std::string, std::string> flags;
     for (const auto& [key, help] : option_help()) {
         app.add_option(flag_name(key), flags[key], help);
     }
-    ParsedConfig parsed;
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -169,6 +197,9 @@ Result<ParsedConfig> parse_config(int argc, char** argv) {
         if (!set) {
             return set.error().with_context(flag_name(key));
         }
+    }
+    if (auto read = read_offline(action, parsed.offline); !read) {
+        return read.error();
     }
     const auto filled = fill_defaults(parsed.config);
     if (!filled) {

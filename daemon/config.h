@@ -21,8 +21,18 @@ struct Config {
     std::string log_level = "info";
 };
 
+// Instead of serving: --offline ACTION.
+enum class OfflineAction { kNone, kVerify, kBackup, kRestore };
+
+struct Offline {
+    OfflineAction action = OfflineAction::kNone;
+    std::string file;  // --file: the backup.
+    bool with_images = false;
+};
+
 struct ParsedConfig {
     Config config;
+    Offline offline;
     bool exit_now = false;  // --help or --version was printed.
     int exit_code = 0;
 };

@@ -5,15 +5,72 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
 namespace rekindle::daemon {
+
+namespace {
+
+constexpr std::string_view kFormatPrefix = "rekindle data folder, version ";
+constexpr uint64_t kFormatBytesMax = 64;
+constexpr const char* kUnfinished = "/restoring";
+
+std::optional<uint32_t> parse_version(std::string_view text) {
+    if (!text.starts_with(kFormatPrefix) || !text.ends_with('\n')) {
+        return std::nullopt;
+    }
+    text.remove_prefix(kFormatPrefix.size());
+    text.remove_suffix(1);
+    uint32_t version = 0;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), version);
+    const bool whole = status == std::errc() && end == text.data() + text.size();
+    return whole ? std::optional(version) : std::nullopt;
+}
+
+// A folder without a mark is new, or of the time before there were marks, which is version 1.
+Result<void> check_version(const std::string& folder) {
+    const std::string path = folder + "/format";
+    const auto text = read_small_file(path, kFormatBytesMax);
+    if (!text && text.error().code == ErrorCode::kNotFound) {
+        return write_file_durably(path, fmt::format("{}{}\n", kFormatPrefix, kDataFolderVersion));
+    }
+    if (!text) {
+        return text.error();
+    }
+    const auto version = parse_version(*text);
+    if (!version || *version == 0) {
+        return Error{ErrorCode::kCorrupt,
+                     path +
+                         " does not say which version the data folder has: choose another with "
+                         "--data-dir, or restore a backup"};
+    }
+    if (*version > kDataFolderVersion) {
+        return Error{ErrorCode::kUnsupported,
+                     fmt::format("data folder {} has layout version {}, and this rekindled knows "
+                                 "versions up to {}: start the newer rekindled that wrote it",
+                                 folder, *version, kDataFolderVersion)};
+    }
+    return {};
+}
+
+Result<void> sync_folder_of(const std::string& path) {
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid() || ::fsync(fd.get()) != 0) {
+        return errno_error("sync of " + folder, errno);
+    }
+    return {};
+}
+
+}  // namespace
 
 Result<DataFolder> DataFolder::open(const std::string& path) {
     std::error_code ec;
@@ -35,7 +92,28 @@ Result<DataFolder> DataFolder::open(const std::string& path) {
                                  "choose another with --data-dir",
                                  absolute)};
     }
+    if (auto checked = check_version(absolute); !checked) {
+        return checked.error();
+    }
+    if (std::filesystem::exists(absolute + kUnfinished, ec)) {
+        return Error{ErrorCode::kConflict,
+                     fmt::format("a restore into data folder {} did not end: remove what is in it "
+                                 "and restore again",
+                                 absolute)};
+    }
     return DataFolder(absolute, std::move(lock));
+}
+
+Result<void> DataFolder::mark_unfinished() const {
+    return write_file_durably(path_ + kUnfinished, "");
+}
+
+Result<void> DataFolder::mark_finished() const {
+    const std::string path = path_ + kUnfinished;
+    if (::unlink(path.c_str()) != 0) {
+        return errno_error(path, errno);
+    }
+    return sync_folder_of(path);
 }
 
 Result<UniqueFd> DataFolder::unnamed_file() const {
@@ -45,19 +123,6 @@ Result<UniqueFd> DataFolder::unnamed_file() const {
     }
     return fd;
 }
-
-namespace {
-
-Result<void> sync_folder_of(const std::string& path) {
-    const std::string folder = std::filesystem::path(path).parent_path().string();
-    const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid() || ::fsync(fd.get()) != 0) {
-        return errno_error("sync of " + folder, errno);
-    }
-    return {};
-}
-
-}  // namespace
 
 Result<void> write_file_durably(const std::string& path, std::string_view text) {
     const std::string temporary = path + ".new";

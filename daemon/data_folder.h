@@ -1,20 +1,30 @@
-// The data folder of a node: made on first use, locked for one rekindled at a time.
-//   DIR/lock  DIR/admin.sock  DIR/deployments/  DIR/chunks/  DIR/ledger/
+// The data folder of a node: made on first use, locked for one rekindled at a time, and marked with
+// the version of its layout (docs/formats/data-folder.md), so that a program which does not know it
+// leaves it alone.
+//   DIR/format  DIR/lock  DIR/admin.sock  DIR/deployments/  DIR/chunks/  DIR/ledger/  DIR/keys/
 #pragma once
 #include "base/result.h"
 #include "base/unique_fd.h"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace rekindle::daemon {
 
+inline constexpr uint32_t kDataFolderVersion = 1;
+
 class DataFolder {
 public:
-    // kConflict when another rekindled holds it, kIo or kNoSpace when it can't be written.
+    // kConflict when another rekindled holds it or a restore into it did not end, kUnsupported when
+    // a newer one made it, kCorrupt for a mark that is none, kIo or kNoSpace when it can't be
+    // written.
     static Result<DataFolder> open(const std::string& path);
     const std::string& path() const noexcept { return path_; }
     std::string at(std::string_view name) const { return path_ + "/" + std::string(name); }
+    // Until the second call no rekindled starts on the folder, also after a crash in between.
+    Result<void> mark_unfinished() const;
+    Result<void> mark_finished() const;
     // An open file without a name inside the folder.
     Result<UniqueFd> unnamed_file() const;
 

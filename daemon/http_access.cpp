@@ -51,31 +51,39 @@ std::optional<ApiError> check_origin(const HttpRequest& request, const ListenerF
     return std::nullopt;
 }
 
-std::optional<ApiError> check_admin_access(const HttpRequest& request,
-                                           const ListenerFacts& listener) {
-    if (listener.unix_socket) {
-        return std::nullopt;
-    }
-    if (!listener.loopback) {
-        return forbidden(
-            "admin routes are answered on the node's admin socket, and over TCP only "
-            "when it listens on a loopback address");
-    }
-    if (!is_loopback_host(request.field("host").value_or(""))) {
-        return forbidden("Host: admin routes are answered only under a loopback name");
-    }
+std::optional<ApiError> check_admin_origin(const HttpRequest& request) {
     const auto origin = request.field("origin");
     const auto authority = origin ? web_authority(*origin) : std::nullopt;
     if (origin && !(authority && is_loopback_host(*authority))) {
         return forbidden("Origin: admin routes are refused to web pages of other hosts");
+    }
+    return std::nullopt;
+}
+
+std::optional<ApiError> check_host(const HttpRequest& request) {
+    const auto host = request.field("host");
+    if (host && !is_loopback_host(*host)) {
+        return forbidden(
+            "Host: while it has no API keys this node answers only under a loopback name, such as "
+            "localhost: use one, or make a key");
+    }
+    return std::nullopt;
+}
+
+std::optional<ApiError> check_keyless_admin(const HttpRequest& request) {
+    if (!is_loopback_host(request.field("host").value_or(""))) {
+        return forbidden("Host: admin routes are answered only under a loopback name");
+    }
+    if (auto refused = check_admin_origin(request)) {
+        return refused;
     }
     constexpr std::array<std::string_view, 5> kProxyFields{"forwarded", "via", "x-forwarded-for",
                                                            "x-forwarded-host", "x-real-ip"};
     for (const std::string_view name : kProxyFields) {
         if (request.field(name)) {
             return forbidden(
-                "admin routes are not answered through a proxy: use the node's admin "
-                "socket");
+                "admin routes are not answered through a proxy without a key: use an admin key, or "
+                "the node's admin socket");
         }
     }
     return std::nullopt;

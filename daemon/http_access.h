@@ -1,5 +1,6 @@
-// Who may ask for what before there are keys: admin routes belong to the Unix socket and to this
-// machine; no web page of elsewhere may use a browser as its hands. Pure.
+// What is refused whatever key comes with it, and what a request without a key must show: no web
+// page of elsewhere may use a browser as its hands, by its own Origin or by a name that it let
+// point here (DNS rebinding). Pure.
 #pragma once
 #include "daemon/http_exchange.h"
 #include "daemon/openai_errors.h"
@@ -12,11 +13,14 @@ namespace rekindle::daemon {
 // "localhost", "127.0.0.1:8080", "[::1]:80": what a browser on this machine may call us.
 bool is_loopback_host(std::string_view host_and_port) noexcept;
 
-// Nothing, or 403. Refused for model routes: an Origin of the web that is not this machine's.
+// Each: nothing, or 403.
+// An Origin of the web that is not this machine's.
 std::optional<ApiError> check_origin(const HttpRequest& request, const ListenerFacts& listener);
-// Refused: TCP that is not loopback, a Host that is not a loopback name (DNS rebinding), any
-// foreign Origin, and what a proxy passed on from elsewhere.
-std::optional<ApiError> check_admin_access(const HttpRequest& request,
-                                           const ListenerFacts& listener);
+// Admin routes over TCP: any foreign Origin, desktop programs' too.
+std::optional<ApiError> check_admin_origin(const HttpRequest& request);
+// Without a key: a Host that is not a loopback name. HTTP/1.0 may have none.
+std::optional<ApiError> check_host(const HttpRequest& request);
+// Admin routes without a key: as above, a missing Host, and what a proxy passed on from elsewhere.
+std::optional<ApiError> check_keyless_admin(const HttpRequest& request);
 
 }  // namespace rekindle::daemon

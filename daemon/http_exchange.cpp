@@ -144,6 +144,10 @@ Task<bool> HttpExchange::reply_error(ApiError error) {
     HttpReply answer;
     answer.status = error.status;
     answer.body = error_json(error);
+    constexpr int kUnauthorized = 401;
+    if (error.status == kUnauthorized) {
+        answer.fields.push_back({"WWW-Authenticate", "Bearer"});
+    }
     if (error.retry_after) {
         const auto ms = error.retry_after->count();
         answer.fields.push_back({"Retry-After", std::to_string((ms + 999) / 1000)});

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rekindle::daemon {
@@ -26,6 +27,13 @@ namespace rekindle::daemon {
 struct ListenerFacts {
     bool unix_socket = false;
     bool loopback = false;  // TCP on 127.0.0.0/8 or ::1.
+};
+
+// Whom a request is billed to: what its key says, or the defaults where none is needed.
+struct Caller {
+    std::string organization = "default";
+    std::string project = "default";
+    std::string key = "default";  // The key's id.
 };
 
 // Why an answer can't go on.
@@ -56,6 +64,11 @@ public:
     const billing::RequestId& id() const noexcept { return parts_.id; }
 
     const ListenerFacts& listener() const noexcept { return parts_.listener; }
+
+    // Set by the router before a route's handler runs.
+    const Caller& caller() const noexcept { return caller_; }
+
+    void set_caller(Caller caller) { caller_ = std::move(caller); }
 
     const HttpLimits& limits() const noexcept { return parts_.limits; }
 
@@ -111,6 +124,7 @@ private:
     void beat();
 
     Parts parts_;
+    Caller caller_;
     bool reading_ = false;  // The body was asked for.
     bool begun_ = false;
     int status_ = 0;

@@ -1,7 +1,11 @@
 #include "daemon/http_front.h"
 
 #include "base/async/offload.h"
+#include "base/log.h"
 #include "daemon/admin_api.h"
+#include "daemon/admin_backup.h"
+#include "daemon/admin_keys.h"
+#include "daemon/http_auth.h"
 #include "daemon/http_router.h"
 #include "daemon/http_server.h"
 #include "daemon/openai_api.h"
@@ -20,7 +24,10 @@ struct HttpFront::State {
           openai(node, entropy, compute),
           admin({context, node, gate, compute, options.unix_path}),
           watch(context, node, options.logs),
-          router(routes()),
+          keys(options.keys),
+          backup(options.backup, compute),
+          door(options.keys),
+          router(routes(), door),
           counted(router, node),
           server(context, options.limits, clock, entropy, counted) {}
 
@@ -29,6 +36,10 @@ struct HttpFront::State {
         openai.add_routes(all);
         admin.add_routes(all);
         watch.add_routes(all);
+        keys.add_routes(all);
+        if (options.backup) {
+            backup.add_routes(all);
+        }
         return all;
     }
 
@@ -39,6 +50,9 @@ struct HttpFront::State {
     OpenAiApi openai;
     AdminApi admin;
     WatchApi watch;
+    AdminKeys keys;
+    AdminBackup backup;
+    Doorkeeper door;
     HttpRouter router;
     CountedRoutes counted;
     HttpServer server;
@@ -64,6 +78,12 @@ Result<uint16_t> HttpFront::start() {
             return bound.error();
         }
         port = *bound;
+        if (!endpoint->address().is_loopback() && !state_->options.keys.any()) {
+            log_warning("no_keys", {{"listen", state_->options.listen},
+                                    {"hint",
+                                     "requests there are refused until `rekindle keys "
+                                     "create` has made a key"}});
+        }
     }
     if (!state_->options.unix_path.empty()) {
         const auto bound = state_->server.listen_unix(state_->options.unix_path);
@@ -73,6 +93,10 @@ Result<uint16_t> HttpFront::start() {
     }
     state_->server.start();
     return port;
+}
+
+const std::vector<Route>& HttpFront::routes() const noexcept {
+    return state_->router.routes();
 }
 
 Task<> HttpFront::stop(std::chrono::milliseconds deadline) {

@@ -1,7 +1,5 @@
 #include "daemon/http_router.h"
 
-#include "daemon/http_access.h"
-
 #include <fmt/format.h>
 
 #include <optional>
@@ -29,11 +27,6 @@ std::optional<std::string_view> match(std::string_view pattern, std::string_view
     return rest.find('/') == std::string_view::npos ? std::optional(rest) : std::nullopt;
 }
 
-std::optional<ApiError> check_access(const Route& route, const HttpExchange& exchange) {
-    return route.admin ? check_admin_access(exchange.request(), exchange.listener())
-                       : check_origin(exchange.request(), exchange.listener());
-}
-
 }  // namespace
 
 Task<> HttpRouter::handle(HttpExchange& exchange) {
@@ -50,11 +43,12 @@ Task<> HttpRouter::handle(HttpExchange& exchange) {
             allowed += route.method == "GET" ? "GET, HEAD, " : fmt::format("{}, ", route.method);
             continue;
         }
-        auto refused = check_access(route, exchange);
-        if (refused) {
+        auto admitted = door_.admit(route.access, request, exchange.listener());
+        if (auto* refused = std::get_if<ApiError>(&admitted)) {
             co_await exchange.reply_error(std::move(*refused));
             co_return;
         }
+        exchange.set_caller(std::get<Caller>(std::move(admitted)));
         auto handling = route.handle(exchange, std::string(*rest));
         co_await std::move(handling);
         co_return;

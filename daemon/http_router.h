@@ -1,7 +1,9 @@
 // The one table of routes. A path is matched after "/v1" was taken off, so base URLs with and
 // without it work; HEAD is answered as GET without its body; what is not in the table is 404, what
-// is there under another method 405. Threading: the io thread.
+// is there under another method 405. Before a handler runs, its route's class was checked.
+// Threading: the io thread. Ownership: the doorkeeper outlives the router.
 #pragma once
+#include "daemon/http_auth.h"
 #include "daemon/http_exchange.h"
 
 #include <functional>
@@ -15,13 +17,14 @@ struct Route {
     std::string_view method;
     // "/models", or "/models/*": the rest (one segment, not empty) is handed to the handler.
     std::string_view pattern;
-    bool admin = false;
+    Access access = Access::kAdmin;
     std::function<Task<>(HttpExchange& exchange, std::string rest)> handle;
 };
 
 class HttpRouter final : public HttpHandler {
 public:
-    explicit HttpRouter(std::vector<Route> routes) : routes_(std::move(routes)) {}
+    HttpRouter(std::vector<Route> routes, Doorkeeper& door)
+        : routes_(std::move(routes)), door_(door) {}
 
     Task<> handle(HttpExchange& exchange) override;
 
@@ -34,6 +37,7 @@ private:
     Task<> refuse_method(HttpExchange& exchange, std::string allowed);
 
     const std::vector<Route> routes_;
+    Doorkeeper& door_;
 };
 
 }  // namespace rekindle::daemon

@@ -47,6 +47,10 @@ public:
 
     Result<billing::LedgerReport> verify() const override { return services_.ledger.verify(); }
 
+    Result<void> copy_to(const std::string& folder) const override {
+        return services_.ledger.copy_to(folder);
+    }
+
     // Age of the oldest record that is not acknowledged yet; nothing when all are.
     std::optional<Nanoseconds> lag() const;
     void refresh_metrics();

@@ -73,7 +73,7 @@ struct GenerateRequest {
     bool streamed = false;
     std::string organization = "default";
     std::string project = "default";
-    std::string key = "default";
+    std::string key = "default";  // The API key's id.
 };
 
 struct PromptReady {

@@ -83,7 +83,10 @@ Task<> OpenAiAnswer::run(AnswerRequest request) {
                              .model = std::move(request.model),
                              .submit = std::move(request.submit),
                              .prompt_bytes = request.prompt_bytes,
-                             .streamed = request.stream};
+                             .streamed = request.stream,
+                             .organization = exchange_.caller().organization,
+                             .project = exchange_.caller().project,
+                             .key = exchange_.caller().key};
     const bool streamed = generate.streamed;
     if (streamed) {
         exchange_.keep_alive(": keep-alive\n\n", stream_head());

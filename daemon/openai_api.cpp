@@ -25,13 +25,23 @@ api::Model model_of(const DeploymentInfo& info) {
 }  // namespace
 
 void OpenAiApi::add_routes(std::vector<Route>& routes) {
-    const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
-        routes.push_back(Route{.method = method, .pattern = pattern, .handle = std::move(handle)});
+    const auto add_as = [&routes](Access access, std::string_view method, std::string_view pattern,
+                                  auto handle) {
+        routes.push_back(Route{
+            .method = method, .pattern = pattern, .access = access, .handle = std::move(handle)});
     };
-    add("GET", "/",
-        [this](HttpExchange& exchange, const std::string& /*rest*/) { return welcome(exchange); });
-    add("GET", "/health",
-        [this](HttpExchange& exchange, const std::string& /*rest*/) { return health(exchange); });
+    const auto add_public = [&add_as](std::string_view pattern, auto handle) {
+        add_as(Access::kPublic, "GET", pattern, std::move(handle));
+    };
+    const auto add = [&add_as](std::string_view method, std::string_view pattern, auto handle) {
+        add_as(Access::kModel, method, pattern, std::move(handle));
+    };
+    add_public("/", [this](HttpExchange& exchange, const std::string& /*rest*/) {
+        return welcome(exchange);
+    });
+    add_public("/health", [this](HttpExchange& exchange, const std::string& /*rest*/) {
+        return health(exchange);
+    });
     add("GET", "/models", [this](HttpExchange& exchange, const std::string& /*rest*/) {
         return list_models(exchange);
     });

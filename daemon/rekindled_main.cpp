@@ -6,11 +6,14 @@
 #include "base/random.h"
 #include "base/version.h"
 #include "billing/ledger.h"
+#include "daemon/backup_writer.h"
 #include "daemon/catalog.h"
 #include "daemon/config.h"
 #include "daemon/data_folder.h"
 #include "daemon/http_front.h"
+#include "daemon/key_store.h"
 #include "daemon/node_impl.h"
+#include "daemon/offline.h"
 #include "loader/chunk_store.h"
 #include "snapshot/tiers/host_tier.h"
 
@@ -31,16 +34,20 @@ namespace {
 constexpr std::chrono::seconds kDrainMax{60};  // SIGTERM: running answers get this long.
 constexpr std::chrono::seconds kStopMax{5};    // After that, connections are closed.
 
-// The worker is installed beside rekindled.
+// Beside rekindled, where it is built, or in libexec, where it is installed.
 Result<std::string> worker_executable() {
     std::error_code ec;
-    const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
-    const auto worker = self.parent_path() / "rekindle-worker";
-    if (ec || !std::filesystem::exists(worker, ec)) {
-        return Error{ErrorCode::kNotFound,
-                     worker.string() + " is missing: it belongs beside rekindled"};
+    const auto folder = std::filesystem::read_symlink("/proc/self/exe", ec).parent_path();
+    const auto beside = folder / "rekindle-worker";
+    for (const auto& worker :
+         {beside, folder.parent_path() / "libexec" / "rekindle" / "rekindle-worker"}) {
+        if (std::filesystem::exists(worker, ec)) {
+            return worker.string();
+        }
     }
-    return worker.string();
+    return Error{ErrorCode::kNotFound, beside.string() +
+                                           " is missing: it belongs beside rekindled, or into "
+                                           "../libexec/rekindle"};
 }
 
 // Everything that lives as long as the daemon, in order of dependence.
@@ -53,6 +60,7 @@ struct Services {
     std::unique_ptr<billing::Ledger> ledger;
     std::unique_ptr<loader::ChunkStore> store;
     std::unique_ptr<snapshot::HostTier> tier;
+    std::unique_ptr<KeyStore> keys;
     std::unique_ptr<NodeImpl> node;
     std::unique_ptr<HttpFront> front;
 };
@@ -88,6 +96,11 @@ Result<void> start_serving(const Config& config, Services& services) {
     if (!catalog) {
         return catalog.error();
     }
+    auto keys = KeyStore::open(services.folder->at("keys"), services.clock, services.entropy);
+    if (!keys) {
+        return keys.error();
+    }
+    services.keys = std::make_unique<KeyStore>(std::move(keys).value());
     auto worker = worker_executable();
     if (!worker) {
         return worker.error();
@@ -102,8 +115,15 @@ Result<void> start_serving(const Config& config, Services& services) {
     }
     services.front = std::make_unique<HttpFront>(
         services.context, *services.node, services.clock, services.entropy,
-        FrontOptions{.listen = config.listen,
+        FrontOptions{.keys = *services.keys,
+                     .listen = config.listen,
                      .unix_path = services.folder->at("admin.sock"),
+                     .backup =
+                         [&services](BackupOptions options) {
+                             return begin_backup({services.clock, *services.folder,
+                                                  *services.ledger, *services.store},
+                                                 options);
+                         },
                      .logs = &services.logs});
     const auto port = services.front->start();
     if (!port) {
@@ -161,6 +181,9 @@ int run(int argc, char** argv) {
     LogLevel level = LogLevel::kInfo;
     if (parse_log_level(parsed->config.log_level, level)) {
         set_log_level(level);
+    }
+    if (parsed->offline.action != OfflineAction::kNone) {
+        return run_offline(parsed->config, parsed->offline);
     }
     std::signal(SIGPIPE, SIG_IGN);  // A client that left is an error code, not a signal.
     Services services;

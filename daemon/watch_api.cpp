@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::string_view kOpenMetricsType = "application/openmetrics-text";
 
-HttpReply health_reply(const std::vector<Unready>& reasons) {
+// Names of models stand in the messages: they are for this machine, the codes for everybody.
+HttpReply health_reply(const std::vector<Unready>& reasons, const ListenerFacts& listener) {
+    const bool in_full = listener.unix_socket || listener.loopback;
     HttpReply reply;
     json::object out;
     out["status"] = reasons.empty() ? "ok" : reasons.front().code;
@@ -21,7 +23,11 @@ HttpReply health_reply(const std::vector<Unready>& reasons) {
         reply.status = 503;
         json::array list;
         for (const Unready& reason : reasons) {
-            list.push_back(json::object{{"code", reason.code}, {"message", reason.message}});
+            json::object shown{{"code", reason.code}};
+            if (in_full) {
+                shown["message"] = reason.message;
+            }
+            list.push_back(std::move(shown));
         }
         out["reasons"] = std::move(list);
     }
@@ -132,21 +138,21 @@ void WatchApi::end_streams() {
 }
 
 void WatchApi::add_routes(std::vector<Route>& routes) {
-    const auto add = [&routes](std::string_view pattern, bool admin, auto handle) {
+    const auto add = [&routes](std::string_view pattern, Access access, auto handle) {
         routes.push_back(Route{
-            .method = "GET", .pattern = pattern, .admin = admin, .handle = std::move(handle)});
+            .method = "GET", .pattern = pattern, .access = access, .handle = std::move(handle)});
     };
-    add("/metrics", true,
+    add("/metrics", Access::kMetrics,
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return metrics(exchange); });
-    add("/healthz", false,
+    add("/healthz", Access::kPublic,
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return alive(exchange); });
-    add("/readyz", false,
+    add("/readyz", Access::kPublic,
         [this](HttpExchange& exchange, const std::string& /*rest*/) { return ready(exchange); });
-    add("/admin/v1/traces/*", true, [this](HttpExchange& exchange, std::string rest) {
+    add("/admin/v1/traces/*", Access::kAdmin, [this](HttpExchange& exchange, std::string rest) {
         return trace(exchange, std::move(rest));
     });
     if (logs_ != nullptr) {
-        add("/admin/v1/logs", true,
+        add("/admin/v1/logs", Access::kAdmin,
             [this](HttpExchange& exchange, const std::string& /*rest*/) { return logs(exchange); });
     }
 }
@@ -167,12 +173,12 @@ Task<> WatchApi::metrics(HttpExchange& exchange) {
 Task<> WatchApi::alive(HttpExchange& exchange) {
     auto reasons = node_.unready();
     std::erase_if(reasons, [](const Unready& reason) { return !reason.restart_cures; });
-    auto reply = health_reply(reasons);
+    auto reply = health_reply(reasons, exchange.listener());
     co_await exchange.reply(std::move(reply));
 }
 
 Task<> WatchApi::ready(HttpExchange& exchange) {
-    auto reply = health_reply(node_.unready());
+    auto reply = health_reply(node_.unready(), exchange.listener());
     co_await exchange.reply(std::move(reply));
 }
 

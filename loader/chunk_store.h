@@ -5,6 +5,7 @@
 // Lifetime: outlives every location it gave out.
 #pragma once
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "loader/chunk_id.h"
 #include "loader/image_index.h"
 
@@ -59,6 +60,11 @@ public:
     virtual Result<void> add_image(const std::string& digest, std::string_view index_json) = 0;
     virtual Result<void> remove_image(const std::string& digest) = 0;
     virtual Result<std::string> image_index(const std::string& digest) const = 0;
+    // Digests of all images, sorted.
+    virtual Result<std::vector<std::string>> images() const = 0;
+    // A chunk's plain bytes, compared with their SHA-256: for copies and audits, not for serving.
+    // kNotFound, kCorrupt. Blocks on the disk.
+    virtual Result<Mapping> read(const ChunkId& id) const = 0;
     // Punches holes over unreferenced chunks, except those put since the last add_image() or
     // rollback() (a deploy is under way); bytes given back.
     virtual Result<uint64_t> collect() = 0;

@@ -80,4 +80,26 @@ Result<void> check_before_writing(const std::string& folder, uint64_t records, r
     return {};
 }
 
+Result<void> copy_ledger(const Store& store, const ChainPoint& point, const std::string& folder) {
+    std::error_code ec;
+    if (!std::filesystem::create_directory(folder, ec)) {
+        return Error{ErrorCode::kIo, fmt::format("copy of the ledger: {} {}", folder,
+                                                 ec ? ec.message() : "exists already")};
+    }
+    if (auto copied = store.copy_to(store_path(folder)); !copied) {
+        return copied;
+    }
+    if (auto created = HighWater::create(high_water_path(folder)); !created) {
+        return created;
+    }
+    auto mark = HighWater::open(high_water_path(folder));
+    if (!mark) {
+        return mark.error();
+    }
+    if (auto written = mark->write(point); !written) {
+        return written;
+    }
+    return mark->sync();
+}
+
 }  // namespace rekindle::billing

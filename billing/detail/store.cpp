@@ -10,6 +10,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 
 #include <algorithm>
 #include <array>
@@ -272,6 +273,19 @@ Result<void> Store::sync() {
 
 Result<std::optional<std::string>> Store::get(const std::string& key) const {
     return get_value(*db_, rocksdb::ReadOptions(), key);
+}
+
+Result<void> Store::copy_to(const std::string& path) const {
+    rocksdb::Checkpoint* checkpoint = nullptr;
+    rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &checkpoint);
+    const std::unique_ptr<rocksdb::Checkpoint> owned(checkpoint);
+    if (status.ok()) {
+        status = owned->CreateCheckpoint(path);
+    }
+    if (!status.ok()) {
+        return store_error(fmt::format("copying the ledger to {}", path), status);
+    }
+    return {};
 }
 
 Store::View Store::view() const {

@@ -81,6 +81,9 @@ public:
     // Of the newest state.
     Result<std::optional<std::string>> get(const std::string& key) const;
     View view() const;
+    // A second database in `path`, which must not exist, with all that is in this one; links to
+    // files that never change, copies of the rest.
+    Result<void> copy_to(const std::string& path) const;
 
 private:
     explicit Store(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}

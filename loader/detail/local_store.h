@@ -27,6 +27,8 @@ public:
     Result<void> add_image(const std::string& digest, std::string_view index_json) override;
     Result<void> remove_image(const std::string& digest) override;
     Result<std::string> image_index(const std::string& digest) const override;
+    Result<std::vector<std::string>> images() const override { return index_->image_digests(); }
+    Result<Mapping> read(const ChunkId& id) const override;
     Result<uint64_t> collect() override;
     uint64_t stored_bytes() const override;
 

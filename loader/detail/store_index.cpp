@@ -219,6 +219,23 @@ Result<std::optional<std::string>> StoreIndex::read_image(std::string_view diges
     return std::optional<std::string>(std::move(text));
 }
 
+Result<std::vector<std::string>> StoreIndex::image_digests() const {
+    const std::shared_lock lock(mutex_);
+    if (db_ == nullptr) {
+        return closed(folder_);
+    }
+    std::vector<std::string> digests;
+    const std::string prefix(1, kImagePrefix);
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator({}));
+    for (at->Seek(prefix); at->Valid() && at->key().starts_with(prefix); at->Next()) {
+        digests.emplace_back(at->key().data() + 1, at->key().size() - 1);
+    }
+    if (!at->status().ok()) {
+        return index_error("read images", at->status());
+    }
+    return digests;
+}
+
 Result<void> StoreIndex::write(IndexBatch& batch) {
     rocksdb::WriteOptions synced;
     synced.sync = true;

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace rocksdb {
 class DB;
@@ -59,6 +60,8 @@ public:
     Result<ChunkRecords> read_chunks() const;
     // Nothing when there is no such image.
     Result<std::optional<std::string>> read_image(std::string_view digest) const;
+    // Sorted.
+    Result<std::vector<std::string>> image_digests() const;
     // After a failure it is unknown whether the batch will be there after a restart.
     Result<void> write(IndexBatch& batch);
     // Opens the database anew: after a failed write it refuses others, and its own recovery waits

@@ -40,6 +40,7 @@ public:
         return Error{ErrorCode::kNotFound, "none"};
     }
     Result<billing::LedgerReport> verify() const override { return billing::LedgerReport{}; }
+    Result<void> copy_to(const std::string& /*folder*/) const override { return {}; }
 
     bool refuse_begin = false;
     std::vector<billing::RequestFacts> begun;

@@ -41,6 +41,7 @@ public:
     }
 
     Result<billing::LedgerReport> verify() const override { return billing::LedgerReport(); }
+    Result<void> copy_to(const std::string& /*folder*/) const override { return {}; }
 
     std::vector<Done> waiting;
 };

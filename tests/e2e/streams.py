@@ -11,12 +11,13 @@ STORY = [{"role": "user", "content": "Tell me a long story about a lighthouse ke
 class Stream:
     """A running streamed chat answer. Each token's text is told by its log-probability."""
 
-    def __init__(self, daemon, max_tokens, messages=None, **more):
+    def __init__(self, daemon, max_tokens, messages=None, key=None, **more):
         body = {"model": "small", "messages": messages or STORY, "max_tokens": max_tokens,
                 "temperature": 0, "stream": True, "stream_options": {"include_usage": True},
                 "ignore_eos": True, "logprobs": True, **more}
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.answer = requests.post(daemon.url + "/v1/chat/completions", json=body, stream=True,
-                                    timeout=60)
+                                    headers=headers, timeout=60)
         assert self.answer.status_code == 200, self.answer.text
         self.id = self.answer.headers["x-request-id"]
         self.tokens = []

@@ -282,12 +282,6 @@ TEST_CASE("over loopback TCP admin routes answer to this machine's names alone")
     CHECK(status("Host: localhost\r\nX-Forwarded-For: 10.0.0.1\r\n") == 403);
 }
 
-TEST_CASE("on a listener that is not loopback admin routes are refused, model routes answered") {
-    FrontFixture front(patient_limits(), "0.0.0.0:0");
-    CHECK(front.get("/admin/v1/node").status == 403);
-    CHECK(front.get("/v1/models").status == 200);
-}
-
 TEST_CASE("model routes are refused to web pages of other hosts") {
     FrontFixture front;
     const auto status = [&front](const std::string& origin) {

@@ -246,7 +246,17 @@ FrontFixture::FrontFixture(const HttpLimits& limits, std::string listen) {
     folder = ::mkdtemp(name);
     unix_path = folder + "/admin.sock";
     node = std::make_unique<FakeNode>(io.context());
-    FrontOptions options{.listen = std::move(listen), .unix_path = unix_path, .limits = limits};
+    auto opened = KeyStore::open(folder + "/keys", clock, entropy);
+    REKINDLE_CHECK(opened.ok(), "a folder without keys opens");
+    keys = std::make_unique<KeyStore>(std::move(opened).value());
+    FrontOptions options{.keys = *keys,
+                         .listen = std::move(listen),
+                         .unix_path = unix_path,
+                         .backup = [](BackupOptions) -> Result<std::unique_ptr<BackupStream>> {
+                             return Error{ErrorCode::kUnsupported, "there is nothing to save"};
+                         },
+                         .limits = limits,
+                         .logs = &logs};
     front = std::make_unique<HttpFront>(io.context(), *node, clock, entropy, std::move(options));
     std::promise<Result<uint16_t>> started;
     asio::post(io.context(), [&] { started.set_value(front->start()); });
@@ -261,6 +271,15 @@ FrontFixture::~FrontFixture() {
     io.join();
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
+}
+
+std::string FrontFixture::make_key(const KeySpec& spec) {
+    std::promise<std::string> made;
+    asio::post(io.context(), [&] {
+        auto key = keys->create(spec);
+        made.set_value(key ? key->text : key.error().message);
+    });
+    return made.get_future().get();
 }
 
 void FrontFixture::begin_stop(std::chrono::milliseconds deadline) {

@@ -3,9 +3,11 @@
 #include "base/async/io_thread.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log_ring.h"
 #include "base/random.h"
 #include "base/unique_fd.h"
 #include "daemon/http_front.h"
+#include "daemon/key_store.h"
 #include "tests/front/fake_node.h"
 
 #include <boost/json/parse.hpp>
@@ -84,6 +86,8 @@ public:
 
     TestClient admin() const { return TestClient::unix_socket(unix_path); }
 
+    // A key's text, made on the front's thread.
+    std::string make_key(const KeySpec& spec);
     // One request on a connection of its own.
     Answer get(const std::string& path);
     Answer post(const std::string& path, const std::string& body);
@@ -95,6 +99,8 @@ public:
     IoThread io{"front_test"};
     ManualClock clock;
     SeededEntropy entropy{7};
+    std::unique_ptr<KeyStore> keys;
+    LogRing logs{clock};
     std::unique_ptr<FakeNode> node;
     std::unique_ptr<HttpFront> front;
     std::string folder;

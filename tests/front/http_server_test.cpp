@@ -28,10 +28,10 @@ TEST_CASE("a reply has exactly these bytes") {
 TEST_CASE("every request has its own id, and a client's sane one is repeated beside it") {
     FrontFixture front;
     TestClient client = front.client();
-    client.send("GET /health HTTP/1.1\r\nHost: a\r\nX-Request-Id: my-id.1\r\n\r\n");
+    client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: my-id.1\r\n\r\n");
     const Answer sane = client.read_answer();
     CHECK(sane.field("x-client-request-id") == "my-id.1");
-    client.send("GET /health HTTP/1.1\r\nHost: a\r\nX-Request-Id: a b\r\n\r\n");
+    client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a b\r\n\r\n");
     const Answer odd = client.read_answer();
     CHECK(odd.head.find("x-client-request-id") == std::string::npos);
     CHECK(odd.field("x-request-id") != sane.field("x-request-id"));
@@ -50,7 +50,7 @@ TEST_CASE("requests sent in one piece are answered one after the other on their 
 TEST_CASE("a connection ends when the client asks for it, and after an HTTP/1.0 request") {
     FrontFixture front;
     TestClient asks = front.client();
-    asks.send("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    asks.send("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     CHECK(asks.read_all().find("Connection: close\r\n") != std::string::npos);
     TestClient old = front.client();
     old.send("GET /health HTTP/1.0\r\n\r\n");
@@ -81,9 +81,9 @@ TEST_CASE("an unknown path is 404 and an unknown method 405, in OpenAI's form") 
 TEST_CASE("HEAD has GET's head and no body, OPTIONS says what is allowed") {
     FrontFixture front;
     TestClient client = front.client();
-    client.send("HEAD /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send("HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK(client.read_head().field("content-length") == "15");
-    client.send("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n");
     const Answer options = client.read_answer();
     CHECK(options.status == 204);
     CHECK(options.field("allow") == "POST, OPTIONS");
@@ -94,10 +94,11 @@ TEST_CASE("a malformed or ambiguous head gets 400 and the connection's end") {
     FrontFixture front;
     for (const char* head :
          {"GET / HTTP/1.1\nHost: a\n\n", "NONSENSE\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
-          "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1"
+          "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+          "1\r\nContent-Length: 1"
           "\r\n\r\nx",
-          "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
-          "Content-Length: 5\r\n\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n"}) {
+          "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+          "Content-Length: 5\r\n\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"}) {
         CAPTURE(head);
         TestClient client = front.client();
         client.send(head);
@@ -114,7 +115,7 @@ TEST_CASE("a head as large as the limit is accepted, a larger one is 431") {
     HttpLimits limits = patient_limits();
     limits.head_bytes = 256;
     FrontFixture front(limits);
-    const std::string begin = "GET /health HTTP/1.1\r\nHost: a\r\nX: ";
+    const std::string begin = "GET /health HTTP/1.1\r\nHost: localhost\r\nX: ";
     const std::string end = "\r\n\r\n";
     TestClient client = front.client();
     client.send(begin + std::string(256 - begin.size() - end.size(), 'x') + end);
@@ -136,7 +137,7 @@ TEST_CASE("a body as large as the limit is read, a larger one is 413 however it 
     CHECK(front.post("/v1/chat/completions", body + " ").status == 413);
     TestClient chunked = front.client();
     chunked.send(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked"
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked"
         "\r\n\r\nc9\r\n" +
         body + " \r\n0\r\n\r\n");
     CHECK(chunked.read_answer().status == 413);
@@ -147,7 +148,8 @@ TEST_CASE("a chunked body is as good as one with its length") {
     TestClient client = front.client();
     const std::string body(kChatBody);
     client.send(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n"
         "1\r\n{\r\n");
     client.send("3b\r\n" + body.substr(1, 0x3b) + "\r\n0\r\n\r\n");
     const Answer answer = client.read_answer();
@@ -162,13 +164,13 @@ TEST_CASE("100-continue is given before the body is read, and not when the reque
     TestClient client = front.client();
     const std::string body(kChatBody);
     client.send(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
         "Content-Length: 60\r\n\r\n");
     CHECK(client.read_answer().status == 100);
     client.send(body);
     CHECK(client.read_answer().status == 200);
     client.send(
-        "POST /nowhere HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+        "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
         "Content-Length: 60\r\n\r\n");
     const Answer refused = client.read_answer();
     CHECK(refused.status == 404);
@@ -237,7 +239,7 @@ TEST_CASE("a half-sent body is 408 when it stops, 400 when the client closes") {
     limits.body_time = milliseconds(20);
     FrontFixture front(limits);
     const std::string half =
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{";
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
     TestClient stops = front.client();
     stops.send(half);
     CHECK(stops.read_answer().status == 408);
@@ -253,7 +255,8 @@ TEST_CASE("a body that trickles below the least progress is 408") {
     limits.body_progress_bytes = 1000;
     FrontFixture front(limits);
     TestClient client = front.client();
-    client.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    client.send(
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
     Answer answer;
     // Bytes keep coming until the front has enough of it.
     for (int i = 0; i < 100'000 && answer.status == 0; ++i) {
@@ -307,8 +310,9 @@ TEST_CASE("stopping closes idle connections and removes the Unix socket") {
 TEST_CASE("an address in use, a malformed one and a file in the socket's place are refused") {
     FrontFixture front;
     const auto start = [&front](const std::string& listen, const std::string& unix_path) {
-        HttpFront other(front.io.context(), *front.node, front.clock, front.entropy,
-                        FrontOptions{.listen = listen, .unix_path = unix_path});
+        HttpFront other(
+            front.io.context(), *front.node, front.clock, front.entropy,
+            FrontOptions{.keys = *front.keys, .listen = listen, .unix_path = unix_path});
         const auto started = other.start();
         REQUIRE_FALSE(started);
         return started.error().code;
