@@ -43,6 +43,8 @@ spdlog::level::level_enum to_spdlog(LogLevel level) noexcept {
             return spdlog::level::warn;
         case LogLevel::kError:
             return spdlog::level::err;
+        case LogLevel::kSilent:
+            return spdlog::level::off;
     }
     return spdlog::level::info;
 }
@@ -113,6 +115,8 @@ std::string_view log_level_name(LogLevel level) noexcept {
             return "warning";
         case LogLevel::kError:
             return "error";
+        case LogLevel::kSilent:
+            return "silent";
     }
     return "info";
 }

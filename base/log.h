@@ -12,7 +12,7 @@
 
 namespace rekindle {
 
-enum class LogLevel { kDebug, kInfo, kWarning, kError };
+enum class LogLevel { kDebug, kInfo, kWarning, kError, kSilent /* nothing: simulations */ };
 
 struct LogField {
     std::string_view key;

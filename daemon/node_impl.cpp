@@ -23,8 +23,8 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
       catalog_(std::move(catalog)),
       gate_(services_.context),
       compute_(kComputeThreads),
-      pool_(services_.context, gate_, services_.clock,
-            {services_.worker_executable, config_.spare_workers}),
+      pool_({services_.context, gate_, services_.clock, services_.timers, services_.launcher},
+            config_.spare_workers),
       watch_(services_.clock),
       ledger_({services_.ledger, services_.context, services_.clock, watch_}),
       marks_(services_.context, ledger_),
@@ -32,7 +32,7 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
                     .spares_min = config_.spare_workers,
                     .workers_max = config_.workers_max},
       admission_(kAdmissionLimits, services_.clock),
-      cooling_(services_.context),
+      cooling_(services_.timers.make("cooling")),
       request_left_(services_.context),
       deploy_ended_(services_.context) {
     for (const DeploymentRecord& record : catalog_.records()) {
@@ -118,15 +118,10 @@ void NodeImpl::schedule_cooling() {
     const auto pause =
         scheduler::until_next_cooling(worker_uses(), services_.clock.monotonic(), scale_limits_);
     if (!pause) {
-        cooling_.cancel();
+        cooling_->cancel();
         return;
     }
-    cooling_.expires_after(*pause);
-    cooling_.async_wait([this](const boost::system::error_code& ec) {
-        if (!ec) {
-            cool_idle_models();
-        }
-    });
+    cooling_->start(*pause, [this] { cool_idle_models(); });
 }
 
 void NodeImpl::cool_idle_models() {
@@ -246,14 +241,11 @@ Task<> NodeImpl::drain(std::chrono::milliseconds deadline) {
     draining_ = true;
     admission_.drain();
     cancel_imports_ = true;
-    asio::steady_timer timer(services_.context);
-    timer.expires_after(deadline);
+    const std::unique_ptr<Timer> timer = services_.timers.make("drain");
     bool late = false;
-    timer.async_wait([this, &late](const boost::system::error_code& ec) {
-        if (!ec) {
-            late = true;
-            request_left_.notify();
-        }
+    timer->start(deadline, [this, &late] {
+        late = true;
+        request_left_.notify();
     });
     while (admission_.inside() > 0 && !late) {
         co_await request_left_.wait();
@@ -269,7 +261,7 @@ Task<> NodeImpl::stop() {
     while (deploying_) {
         co_await deploy_ended_.wait();
     }
-    cooling_.cancel();
+    cooling_->cancel();
     pool_.stop();
     for (const auto& [name, instance] : instances_) {
         instance->end_for_good();

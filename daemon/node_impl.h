@@ -3,6 +3,7 @@
 #pragma once
 #include "base/async/gate.h"
 #include "base/async/offload.h"
+#include "base/async/timer.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "billing/ledger.h"
@@ -33,7 +34,9 @@ struct NodeServices {
     billing::Ledger& ledger;
     loader::ChunkStore& store;
     snapshot::HostTier& tier;
-    std::string worker_executable;
+    WorkerLauncher& launcher;
+    Timers& timers;
+    std::string worker_executable;  // Of imports.
 };
 
 class NodeImpl final : public Node {
@@ -96,7 +99,7 @@ private:
     std::map<std::string, std::shared_ptr<ModelInstance>> instances_;
     const scheduler::ScaleLimits scale_limits_;
     scheduler::AdmissionGate admission_;
-    asio::steady_timer cooling_;
+    std::unique_ptr<Timer> cooling_;
     Event request_left_;
     bool deploying_ = false;
     Event deploy_ended_;

@@ -1,5 +1,6 @@
 // rekindled: the node daemon. Reads as a list of steps; each library does its own.
 #include "base/async/spawn.h"
+#include "base/async/timer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_ring.h"
@@ -56,11 +57,13 @@ struct Services {
     SystemEntropy entropy;
     LogRing logs{clock};
     asio::io_context context{1};
+    SystemTimers timers{context};
     std::unique_ptr<DataFolder> folder;
     std::unique_ptr<billing::Ledger> ledger;
     std::unique_ptr<loader::ChunkStore> store;
     std::unique_ptr<snapshot::HostTier> tier;
     std::unique_ptr<KeyStore> keys;
+    std::unique_ptr<WorkerLauncher> launcher;
     std::unique_ptr<NodeImpl> node;
     std::unique_ptr<HttpFront> front;
 };
@@ -105,9 +108,11 @@ Result<void> start_serving(const Config& config, Services& services) {
     if (!worker) {
         return worker.error();
     }
+    services.launcher = make_process_launcher(services.context, *worker);
     services.node = std::make_unique<NodeImpl>(
         NodeServices{services.context, services.clock, *services.folder, *services.ledger,
-                     *services.store, *services.tier, std::move(worker).value()},
+                     *services.store, *services.tier, *services.launcher, services.timers,
+                     std::move(worker).value()},
         config, std::move(catalog).value());
     const auto started = services.node->start();
     if (!started) {

@@ -1,4 +1,4 @@
-// rekindled's end of one worker: the process, its socket, and who waits for which frame.
+// rekindled's end of one worker: frames over its transport, and who waits for them.
 // A frame that does not parse, or that breaks the protocol, kills the worker: all its requests fail
 // with kUnavailable, and none of them is billed.
 // Threading: the io thread. Lifetime: shared by the pool or model that uses it and by its own two
@@ -9,10 +9,7 @@
 #include "base/async/gate.h"
 #include "base/result.h"
 #include "daemon/frames.h"
-#include "daemon/worker_process.h"
-
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
+#include "daemon/worker_transport.h"
 
 #include <cstddef>
 #include <deque>
@@ -35,9 +32,9 @@ public:
         virtual void on_end(const Error& reason) = 0;
     };
 
-    // Starts a generic worker process.
+    // Starts a generic worker.
     static Result<std::shared_ptr<WorkerLink>> start(asio::io_context& context, Gate& gate,
-                                                     const std::string& executable);
+                                                     WorkerLauncher& launcher);
     WorkerLink(const WorkerLink&) = delete;
     WorkerLink& operator=(const WorkerLink&) = delete;
     ~WorkerLink();
@@ -53,31 +50,23 @@ public:
     // Keeps `resource` (an image that the worker maps) until the process is reaped.
     void hold(std::shared_ptr<const void> resource) { held_ = std::move(resource); }
 
-    pid_t pid() const noexcept { return process_.pid(); }
+    pid_t pid() const noexcept { return transport_->pid(); }
     // Hello arrived.
     bool greeted() const noexcept { return greeted_; }
     bool ended() const noexcept { return ended_; }
     const std::string& kernels() const noexcept { return kernels_; }
 
 private:
-    struct Outgoing {
-        std::vector<std::byte> bytes;
-        std::vector<UniqueFd> descriptors;
-    };
-
-    WorkerLink(asio::io_context& context, WorkerProcess process,
-               asio::local::stream_protocol::socket socket);
+    WorkerLink(asio::io_context& context, std::unique_ptr<WorkerTransport> transport);
     Task<> read_frames(std::shared_ptr<WorkerLink> self);
     Task<> write_frames(std::shared_ptr<WorkerLink> self);
     Task<std::optional<Error>> read_one();
-    Task<bool> send_descriptors(const Outgoing* item, size_t* sent);
     void dispatch(Frame frame);
     void end(Error reason);
 
-    WorkerProcess process_;
-    asio::local::stream_protocol::socket socket_;
+    const std::unique_ptr<WorkerTransport> transport_;
     Event outgoing_added_;
-    std::deque<Outgoing> outgoing_;
+    std::deque<WorkerMessage> outgoing_;
     Listener* listener_ = nullptr;
     std::shared_ptr<const void> held_;
     std::string kernels_;

@@ -47,12 +47,10 @@ private:
     std::shared_ptr<WorkerLink> link_;
 };
 
-WorkerPool::WorkerPool(asio::io_context& context, Gate& gate, const Clock& clock, Options options)
-    : context_(context),
-      gate_(gate),
-      options_(std::move(options)),
-      retry_(context),
-      clock_(clock),
+WorkerPool::WorkerPool(Services services, uint32_t spare)
+    : services_(services),
+      spares_wanted_(spare),
+      retry_(services.timers.make("worker_retry")),
       backoff_(scheduler::BackoffLimits{}) {}
 
 WorkerPool::~WorkerPool() {
@@ -60,7 +58,7 @@ WorkerPool::~WorkerPool() {
 }
 
 Result<void> WorkerPool::add() {
-    auto link = WorkerLink::start(context_, gate_, options_.executable);
+    auto link = WorkerLink::start(services_.context, services_.gate, services_.launcher);
     if (!link) {
         return link.error();
     }
@@ -70,7 +68,7 @@ Result<void> WorkerPool::add() {
 }
 
 Result<void> WorkerPool::start() {
-    while (spares_.size() < options_.spare) {
+    while (spares_.size() < spares_wanted_) {
         const auto added = add();
         if (!added) {
             return added;
@@ -96,12 +94,12 @@ Result<std::shared_ptr<WorkerLink>> WorkerPool::take() {
     }
     auto link = (*chosen)->release();
     spares_.erase(chosen);
-    asio::post(context_, [this] { refill(); });
+    asio::post(services_.context, [this] { refill(); });
     return link;
 }
 
 void WorkerPool::refill() {
-    if (stopped_ || spares_.size() >= options_.spare) {
+    if (stopped_ || spares_.size() >= spares_wanted_) {
         return;
     }
     const auto added = start();
@@ -116,19 +114,14 @@ void WorkerPool::spare_ended(const Spare* spare) {
     if (stopped_) {
         return;
     }
-    const Nanoseconds now = clock_.monotonic();
+    const Nanoseconds now = services_.clock.monotonic();
     backoff_.failed(now, /*spread=*/0);  // One pool on a node: nobody to spread from.
-    retry_.expires_after(backoff_.wait(now));
-    retry_.async_wait([this](const boost::system::error_code& ec) {
-        if (!ec) {
-            refill();
-        }
-    });
+    retry_->start(backoff_.wait(now), [this] { refill(); });
 }
 
 void WorkerPool::stop() {
     stopped_ = true;
-    retry_.cancel();
+    retry_->cancel();
     for (auto& spare : std::exchange(spares_, {})) {
         spare->release()->kill();
     }

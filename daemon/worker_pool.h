@@ -5,27 +5,29 @@
 #pragma once
 #include "base/async/asio.h"
 #include "base/async/gate.h"
+#include "base/async/timer.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "daemon/worker_link.h"
 #include "scheduler/scale/restart_backoff.h"
 
-#include <boost/asio/steady_timer.hpp>
-
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 namespace rekindle::daemon {
 
 class WorkerPool {
 public:
-    struct Options {
-        std::string executable;
-        uint32_t spare = 1;
+    struct Services {
+        asio::io_context& context;
+        Gate& gate;
+        const Clock& clock;
+        Timers& timers;
+        WorkerLauncher& launcher;
     };
-    WorkerPool(asio::io_context& context, Gate& gate, const Clock& clock, Options options);
+    // Keeps `spare` workers ready.
+    WorkerPool(Services services, uint32_t spare);
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
     ~WorkerPool();
@@ -55,12 +57,10 @@ private:
     void refill();
     void spare_ended(const Spare* spare);
 
-    asio::io_context& context_;
-    Gate& gate_;
-    const Options options_;
+    const Services services_;
+    const uint32_t spares_wanted_;
     std::vector<std::unique_ptr<Spare>> spares_;
-    asio::steady_timer retry_;
-    const Clock& clock_;
+    std::unique_ptr<Timer> retry_;
     scheduler::RestartBackoff backoff_;
     bool stopped_ = false;
     bool ever_ready_ = false;

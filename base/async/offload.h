@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -17,15 +18,19 @@ namespace rekindle {
 
 class ComputePool {
 public:
-    explicit ComputePool(size_t threads) : pool_(threads) {}
-    asio::thread_pool& pool() noexcept { return pool_; }
+    explicit ComputePool(size_t threads) : threads_(threads) {}
+    // Started by its first user; on the io thread.
+    asio::thread_pool& pool() { return pool_ ? *pool_ : pool_.emplace(threads_); }
     void stop_and_join() {
-        pool_.stop();
-        pool_.join();
+        if (pool_) {
+            pool_->stop();
+            pool_->join();
+        }
     }
 
 private:
-    asio::thread_pool pool_;
+    const size_t threads_;
+    std::optional<asio::thread_pool> pool_;
 };
 
 // Plain function that returns the awaitable: a capturing lambda must not stand inside the

@@ -1,0 +1,274 @@
+#include "daemon/worker_core.h"
+
+#include "base/log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace rekindle::daemon {
+namespace {
+
+// Prompts that are tokenized and wait for Go; bounded by rekindled's own queue limit, and here
+// against a broken peer.
+constexpr size_t kWaitingMax = 4096;
+
+uint32_t whole_microseconds(Nanoseconds time) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+    return static_cast<uint32_t>(std::clamp<int64_t>(us, 0, UINT32_MAX));
+}
+
+// Descriptors of an Assign frame: latches, KV memory, extents in order.
+Result<std::unique_ptr<WorkerModel>> open_files(const AssignFrame& assign,
+                                                std::vector<UniqueFd> descriptors) {
+    if (descriptors.size() != 2 + assign.extent_bytes.size()) {
+        return Error{ErrorCode::kCorrupt,
+                     fmt::format("assign: {} descriptors for {} extents", descriptors.size(),
+                                 assign.extent_bytes.size())};
+    }
+    auto kv_memory = Mapping::read_write(descriptors[1].get(), assign.kv_bytes);
+    if (!kv_memory) {
+        return std::move(kv_memory).error().with_context("KV memory");
+    }
+    std::vector<snapshot::ExtentFile> extents;
+    for (size_t i = 0; i < assign.extent_bytes.size(); ++i) {
+        extents.push_back({std::move(descriptors[2 + i]), assign.extent_bytes[i]});
+    }
+    auto image =
+        snapshot::ImageView::open(assign.index_json, std::move(extents), std::move(descriptors[0]));
+    if (!image) {
+        return image.error();
+    }
+    return std::make_unique<WorkerModel>(
+        WorkerModel{std::move(image).value(), std::move(kv_memory).value(), assign.sequences_max});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WorkerModel>> WorkerModel::open(const AssignFrame& assign,
+                                                       std::vector<UniqueFd> descriptors,
+                                                       const MakeEngine& make_engine) {
+    auto model = open_files(assign, std::move(descriptors));
+    if (!model) {
+        return model;
+    }
+    const snapshot::ImageView& image = (*model)->image;
+    Mapping& memory = (*model)->kv_memory;
+    const uint64_t page_bytes = runtime::kv_page_bytes(image.layout().hyperparameters);
+    (*model)->pages_total = static_cast<uint32_t>(memory.bytes() / page_bytes);
+    auto engine = make_engine(image, runtime::EngineOptions{.threads = std::max(1U, assign.threads),
+                                                            .context_max = assign.context_max,
+                                                            .kv_pages = (*model)->pages_total,
+                                                            .kv_memory = memory.span()});
+    if (!engine) {
+        return engine.error();
+    }
+    (*model)->engine = std::move(engine).value();
+    return model;
+}
+
+AssignedFrame WorkerModel::description() const {
+    return AssignedFrame{.code = ErrorCode::kInternal,
+                         .error = {},
+                         .context_max = engine->context_max(),
+                         .vocabulary = engine->vocabulary(),
+                         .has_template = image.layout().chat_template.bytes > 0};
+}
+
+Result<void> PromptReader::open_tables() {
+    auto prompts = PromptBuilder::create(model_.image);
+    if (!prompts) {
+        return prompts.error();
+    }
+    prompts_ = std::move(prompts).value();
+    return {};
+}
+
+Result<void> PromptReader::handle(Frame frame) {
+    if (auto* submit = std::get_if<SubmitFrame>(&frame)) {
+        return on_submit(std::move(*submit));
+    }
+    if (const auto* go = std::get_if<GoFrame>(&frame)) {
+        on_go(*go);
+        return {};
+    }
+    if (const auto* refuse = std::get_if<RefuseFrame>(&frame)) {
+        waiting_.erase(refuse->id);
+        return {};
+    }
+    if (const auto* lease = std::get_if<LeaseFrame>(&frame)) {
+        push_(*lease);
+        return {};
+    }
+    if (const auto* cancel = std::get_if<CancelFrame>(&frame)) {
+        if (waiting_.erase(cancel->id) == 0) {
+            push_(*cancel);
+        }
+        return {};
+    }
+    return Error{ErrorCode::kCorrupt, "rekindled sent a frame that a serving worker never gets"};
+}
+
+Result<uint32_t> PromptReader::completion_limit(const SubmitFrame& submit,
+                                                size_t prompt_tokens) const {
+    const uint32_t context = model_.engine->context_max();
+    if (prompt_tokens >= context) {
+        return Error{ErrorCode::kTooLarge,
+                     fmt::format("this model's maximum context length is {} tokens, but the prompt "
+                                 "has {} tokens: shorten it",
+                                 context, prompt_tokens)};
+    }
+    const auto room = static_cast<uint32_t>(context - prompt_tokens);
+    if (submit.tokens_max > room) {
+        return Error{ErrorCode::kTooLarge,
+                     fmt::format("this model's maximum context length is {} tokens, but {} were "
+                                 "asked for ({} in the prompt, {} for the answer): shorten the "
+                                 "prompt or lower max_tokens",
+                                 context, prompt_tokens + submit.tokens_max, prompt_tokens,
+                                 submit.tokens_max)};
+    }
+    return submit.tokens_max == 0 ? room : submit.tokens_max;
+}
+
+Result<void> PromptReader::on_submit(SubmitFrame submit) {
+    REKINDLE_CHECK(tables_open(), "the tables are opened before the first Submit");
+    TokenizedFrame reply{.id = submit.id};
+    const auto answer = [&]() -> Result<void> {
+        const Frame frame(reply);
+        return send_(std::span(&frame, 1));
+    };
+    const auto refuse = [&](const Error& error) {
+        reply.code = error.code;
+        reply.error = error.message;
+        return answer();
+    };
+    if (waiting_.size() >= kWaitingMax || waiting_.contains(submit.id)) {
+        return Error{ErrorCode::kCorrupt, "rekindled submitted too much, or one id twice"};
+    }
+    auto tokens = prompts_->build(submit);
+    if (!tokens) {
+        return refuse(tokens.error());
+    }
+    const auto tokens_max = completion_limit(submit, tokens->size());
+    if (!tokens_max) {
+        return refuse(tokens_max.error());
+    }
+    reply.prompt_tokens = static_cast<uint32_t>(tokens->size());
+    reply.tokens_max = *tokens_max;
+    const uint64_t id = submit.id;
+    waiting_.emplace(id, WaitingPrompt{std::move(submit), std::move(tokens).value(), *tokens_max});
+    return answer();
+}
+
+void PromptReader::on_go(const GoFrame& go) {
+    auto node = waiting_.extract(go.id);
+    if (node.empty()) {
+        return;  // Cancelled in the meantime.
+    }
+    WaitingPrompt& waiting = node.mapped();
+    push_(StartSequence{std::move(waiting.submit), std::move(waiting.tokens), waiting.tokens_max,
+                        go.lease});
+}
+
+BatchRunner::BatchRunner(const WorkerModel& model, const runtime::Tokenizer& tokenizer,
+                         const Clock& clock, SendFrames send)
+    : model_(model),
+      clock_(clock),
+      send_(std::move(send)),
+      batcher_(
+          *model.engine,
+          scheduler::BatcherLimits{
+              .sequences_max = model.sequences_max,
+              .is_end = [&tokenizer](runtime::TokenId token) { return tokenizer.is_end(token); }}),
+      answers_(tokenizer, clock, *model.engine) {}
+
+void BatchRunner::apply(EngineCommand command) {
+    if (auto* start = std::get_if<StartSequence>(&command)) {
+        this->start(std::move(*start));
+    } else if (const auto* lease = std::get_if<LeaseFrame>(&command)) {
+        batcher_.grant(lease->id, lease->tokens);
+    } else if (const auto* cancel = std::get_if<CancelFrame>(&command)) {
+        batcher_.cancel(cancel->id);
+        answers_.drop(cancel->id);
+    }
+}
+
+void BatchRunner::start(StartSequence start) {
+    const uint64_t id = start.submit.id;
+    answers_.begin(start.submit, start.prompt);
+    const auto submitted = batcher_.submit(scheduler::SequenceRequest{
+        .id = id,
+        .prompt = std::move(start.prompt),
+        .tokens_max = start.tokens_max,
+        .lease = start.lease,
+        .sampling = {.temperature = start.submit.temperature,
+                     .top_p = start.submit.top_p,
+                     .top_k = start.submit.top_k,
+                     .min_p = start.submit.min_p,
+                     .seed = start.submit.seed},
+        .top_logprobs = start.submit.top_logprobs,
+        .want_logprobs = start.submit.want_logprobs,
+        .ignore_eos = start.submit.ignore_eos,
+        .prompt_logprobs = start.submit.echo && start.submit.want_logprobs});
+    if (!submitted) {
+        answers_.drop(id);
+        // A second Tokenized with an error is how a worker refuses after Go.
+        const Frame refusal(TokenizedFrame{
+            .id = id, .code = submitted.error().code, .error = submitted.error().message});
+        const auto sent = send_(std::span(&refusal, 1));
+        static_cast<void>(sent);  // A closed channel is noticed by the reader.
+    }
+}
+
+StepFrame BatchRunner::load() const {
+    return {.waiting = batcher_.waiting(),
+            .pages_used = model_.pages_total - model_.engine->free_pages(),
+            .pages_total = model_.pages_total};
+}
+
+void BatchRunner::tell_load() {
+    const StepFrame now = load();
+    if (now.pages_used != pages_told_) {
+        pages_told_ = now.pages_used;
+        const Frame frame(now);
+        const auto sent = send_(std::span(&frame, 1));
+        static_cast<void>(sent);  // A closed channel is noticed by the reader.
+    }
+}
+
+Result<void> BatchRunner::step() {
+    std::vector<scheduler::TokenEvent> events;
+    const Nanoseconds begun = clock_.monotonic();
+    const Nanoseconds waited = model_.engine->waited();
+    const auto stepped = batcher_.step(events);
+    if (!stepped) {
+        // A worker with a bad image is of no more use.
+        log_error("worker_failed", {{"reason", stepped.error().message}});
+        const Frame failed(FailedFrame{stepped.error().code, stepped.error().message});
+        const auto sent = send_(std::span(&failed, 1));
+        static_cast<void>(sent);
+        return stepped;
+    }
+    const uint32_t step_us = whole_microseconds(clock_.monotonic() - begun);
+    const uint32_t wait_us =
+        std::min(whole_microseconds(model_.engine->waited() - waited), step_us);
+    std::vector<uint64_t> cancelled;
+    std::vector<Frame> frames = answers_.frames_of(events, cancelled);
+    for (const uint64_t id : cancelled) {
+        batcher_.cancel(id);
+    }
+    StepFrame step = load();
+    pages_told_ = step.pages_used;
+    step.step_us = step_us;
+    step.wait_us = wait_us;
+    step.sequences = batcher_.last_step().sequences;
+    step.tokens = batcher_.last_step().tokens;
+    frames.emplace_back(step);
+    const auto sent = send_(frames);
+    static_cast<void>(sent);  // A closed channel is noticed by the reader.
+    return {};
+}
+
+}  // namespace rekindle::daemon
