@@ -60,13 +60,13 @@ public:
 
     // The request exists from here on: input is debited. kConflict for an id that is known.
     virtual void begin(RequestFacts facts, Done done) = 0;
-    // Not acknowledged; written in one batch, unsynced. Unknown ids are ignored. Never waits: marks
-    // that are still queued are merged with later ones of the same request.
-    virtual void mark(std::vector<ProgressMark> marks) = 0;
-
-    // Marks that are not written yet. Who sends a step only while this is 0 is never more than one
-    // step ahead of what a crash would bill.
-    virtual uint64_t marks_pending() const noexcept { return 0; }
+    // Written in one batch, unsynced. Unknown ids are ignored. Never waits: marks that are still
+    // queued are merged with later ones of the same request. `written` (may be empty) is called on
+    // the ledger thread once a crash no longer loses them, or the ledger has stopped: who sends a
+    // step only when that was called for the one before is never more than one step ahead of what a
+    // crash would bill.
+    using Written = std::function<void()>;
+    virtual void mark(std::vector<ProgressMark> marks, Written written) = 0;
 
     // Durable when `done` is called with success. A second final of one id is kConflict, an id that
     // was never begun kNotFound; kInvalidArgument when the facts are not those it began with, or

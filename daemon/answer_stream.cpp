@@ -13,9 +13,6 @@ namespace {
 
 using std::chrono::duration_cast;
 
-// How often a stream looks again whether its last mark is written; a write takes some 20 us.
-constexpr std::chrono::microseconds kMarkPoll{100};
-
 int64_t unix_ms(const Clock& clock) {
     return duration_cast<std::chrono::milliseconds>(clock.wall()).count();
 }
@@ -41,11 +38,30 @@ private:
 
 }  // namespace
 
+MarkBatch::MarkBatch(asio::io_context& context, billing::Ledger& ledger)
+    : context_(context), ledger_(ledger), progress_(std::make_shared<Progress>(context)) {}
+
 void MarkBatch::add(billing::ProgressMark mark) {
     if (marks_.empty()) {
-        asio::post(context_, [this] { ledger_.mark(std::exchange(marks_, {})); });
+        asio::post(context_, [this] { send(); });
     }
     marks_.push_back(mark);
+}
+
+void MarkBatch::send() {
+    ++progress_->writing;
+    ledger_.mark(std::exchange(marks_, {}), [progress = progress_, &context = context_] {
+        asio::post(context, [progress] {
+            --progress->writing;
+            progress->changed.notify();
+        });
+    });
+}
+
+Task<> MarkBatch::all_written() {
+    while (!marks_.empty() || progress_->writing > 0) {
+        co_await progress_->changed.wait();
+    }
 }
 
 std::unique_ptr<GenerateStream> make_answer_handle(std::shared_ptr<AnswerStream> stream) {
@@ -253,20 +269,11 @@ Task<Result<GenerateStream::Event>> AnswerStream::next() {
         co_await arrived_.wait();
     }
     if (request_.streamed) {
-        co_await wait_for_marks();
+        co_await services_.marks.all_written();
     }
     Result<GenerateStream::Event> event = std::move(events_.front());
     events_.pop_front();
     co_return event;
-}
-
-Task<> AnswerStream::wait_for_marks() {
-    while (services_.marks.pending()) {
-        asio::steady_timer timer(services_.context);
-        timer.expires_after(kMarkPoll);
-        auto out = co_await timer.async_wait(kAsTuple);
-        static_cast<void>(out);  // Nobody cancels it.
-    }
 }
 
 void AnswerStream::delivered(uint32_t tokens) {

@@ -37,17 +37,26 @@ public:
 // Delivered tokens of all streams, written to the ledger together: once a turn of the io thread.
 class MarkBatch {
 public:
-    MarkBatch(asio::io_context& context, billing::Ledger& ledger)
-        : context_(context), ledger_(ledger) {}
+    MarkBatch(asio::io_context& context, billing::Ledger& ledger);
     void add(billing::ProgressMark mark);
-    // Marks that a crash would lose. A stream that sends its next step only while there are none is
-    // never more than one step ahead of what would be billed.
-    bool pending() const noexcept { return !marks_.empty() || ledger_.marks_pending() > 0; }
+    // Returns when no mark is left that a crash would lose. A stream that sends its next step only
+    // then is never more than one step ahead of what would be billed.
+    Task<> all_written();
 
 private:
+    void send();
+
+    // Shared with the ledger's callbacks, which may outlive the batch.
+    struct Progress {
+        explicit Progress(asio::io_context& context) : changed(context) {}
+        uint32_t writing = 0;  // Batches that the ledger has not written yet.
+        Event changed;
+    };
+
     asio::io_context& context_;
     billing::Ledger& ledger_;
     std::vector<billing::ProgressMark> marks_;
+    const std::shared_ptr<Progress> progress_;
 };
 
 struct AnswerServices {
@@ -111,7 +120,6 @@ private:
     void go();
     void extend_lease();
     uint32_t sampled() const noexcept { return lease_ ? lease_->sampled() : 0; }
-    Task<> wait_for_marks();
     void leave_upstream();
     billing::UsageFinal settle_as(billing::Outcome outcome);
     void end(const Error* error);

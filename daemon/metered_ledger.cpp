@@ -16,8 +16,8 @@ void MeteredLedger::begin(billing::RequestFacts facts, Done done) {
     });
 }
 
-void MeteredLedger::mark(std::vector<billing::ProgressMark> marks) {
-    services_.ledger.mark(std::move(marks));
+void MeteredLedger::mark(std::vector<billing::ProgressMark> marks, Written written) {
+    services_.ledger.mark(std::move(marks), std::move(written));
 }
 
 // What is posted here runs before what `done` posts: an answer ends after its money was counted.

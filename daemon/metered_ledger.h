@@ -30,10 +30,8 @@ public:
     MeteredLedger& operator=(const MeteredLedger&) = delete;
 
     void begin(billing::RequestFacts facts, Done done) override;
-    void mark(std::vector<billing::ProgressMark> marks) override;
+    void mark(std::vector<billing::ProgressMark> marks, Written written) override;
     void finish(billing::UsageFinal final_record, Done done) override;
-
-    uint64_t marks_pending() const noexcept override { return services_.ledger.marks_pending(); }
 
     bool healthy() const noexcept override { return services_.ledger.healthy(); }
 

@@ -22,6 +22,10 @@ std::string high_water_path(const std::string& folder) {
     return folder + "/high_water";
 }
 
+rocksdb::Env& disk_or_default(rocksdb::Env* env) {
+    return env != nullptr ? *env : *rocksdb::Env::Default();
+}
+
 Result<UniqueFd> lock_folder(const std::string& folder) {
     std::error_code ec;
     std::filesystem::create_directories(store_path(folder), ec);
@@ -44,17 +48,17 @@ Result<UniqueFd> lock_folder(const std::string& folder) {
 }
 
 Result<void> check_before_writing(const std::string& folder, uint64_t records, rocksdb::Env* env) {
-    std::error_code ec;
-    const bool has_store = std::filesystem::exists(store_path(folder) + "/CURRENT", ec);
-    const bool has_mark = std::filesystem::exists(high_water_path(folder), ec);
+    rocksdb::Env& disk = disk_or_default(env);
+    const bool has_store = disk.FileExists(store_path(folder) + "/CURRENT").ok();
+    const bool has_mark = disk.FileExists(high_water_path(folder)).ok();
     if (!has_store && !has_mark) {
-        return HighWater::create(high_water_path(folder));
+        return HighWater::create(high_water_path(folder), disk);
     }
     if (!has_mark) {
         return Error{ErrorCode::kCorrupt,
                      fmt::format("ledger folder {}: its high-water mark is gone", folder)};
     }
-    const auto point = HighWater::read(high_water_path(folder));
+    const auto point = HighWater::read(high_water_path(folder), disk);
     if (!point) {
         return point.error();
     }
@@ -89,10 +93,11 @@ Result<void> copy_ledger(const Store& store, const ChainPoint& point, const std:
     if (auto copied = store.copy_to(store_path(folder)); !copied) {
         return copied;
     }
-    if (auto created = HighWater::create(high_water_path(folder)); !created) {
+    rocksdb::Env& disk = *rocksdb::Env::Default();  // Copies lie beside the machine's own files.
+    if (auto created = HighWater::create(high_water_path(folder), disk); !created) {
         return created;
     }
-    auto mark = HighWater::open(high_water_path(folder));
+    auto mark = HighWater::open(high_water_path(folder), disk);
     if (!mark) {
         return mark.error();
     }

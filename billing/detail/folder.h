@@ -19,6 +19,9 @@ struct ChainPoint;
 std::string store_path(const std::string& folder);
 std::string high_water_path(const std::string& folder);
 
+// `env`, or the machine's own disk for null.
+rocksdb::Env& disk_or_default(rocksdb::Env* env);
+
 // Makes the folder if needed and locks it for this process. kConflict when another has it.
 Result<UniqueFd> lock_folder(const std::string& folder);
 

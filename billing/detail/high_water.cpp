@@ -6,12 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <fcntl.h>
 #include <filesystem>
 #include <optional>
-#include <unistd.h>
+#include <string_view>
 #include <utility>
 
 namespace rekindle::billing {
@@ -22,6 +19,10 @@ constexpr size_t kSlotBytes = 64;
 constexpr size_t kSlots = 2;
 
 using Slot = std::array<std::byte, kSlotBytes>;
+
+rocksdb::Slice as_slice(const Slot& slot) noexcept {
+    return {reinterpret_cast<const char*>(slot.data()), slot.size()};
+}
 
 Slot encode_slot(const ChainPoint& point) {
     ByteWriter out;
@@ -47,24 +48,33 @@ std::optional<ChainPoint> decode_slot(const Slot& slot) {
     return point;
 }
 
-Result<UniqueFd> open_file(const std::string& path, int flags) {
-    UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
-    if (!fd.valid()) {
-        return errno_error(path, errno);
+Error file_error(const std::string& path, const rocksdb::Status& status) {
+    ErrorCode code = ErrorCode::kIo;
+    if (status.IsNotFound() || status.IsPathNotFound()) {
+        code = ErrorCode::kNotFound;
+    } else if (status.IsNoSpace()) {
+        code = ErrorCode::kNoSpace;
     }
-    return fd;
+    return Error{code, fmt::format("{}: {}", path, status.ToString())};
 }
 
-Result<void> sync_folder(const std::string& path) {
-    auto folder =
-        open_file(std::filesystem::path(path).parent_path().string(), O_RDONLY | O_DIRECTORY);
-    if (!folder) {
-        return folder.error();
+rocksdb::Status sync_folder_of(const std::string& path, rocksdb::Env& env) {
+    std::unique_ptr<rocksdb::Directory> folder;
+    const std::string name = std::filesystem::path(path).parent_path().string();
+    auto status = env.NewDirectory(name, &folder);
+    return status.ok() ? folder->Fsync() : status;
+}
+
+rocksdb::Status write_new_file(const std::string& path, const Slot& slot, rocksdb::Env& env) {
+    std::unique_ptr<rocksdb::WritableFile> file;
+    auto status = env.NewWritableFile(path, &file, rocksdb::EnvOptions());
+    for (size_t i = 0; i < kSlots && status.ok(); ++i) {
+        status = file->Append(as_slice(slot));
     }
-    if (::fsync(folder->get()) != 0) {
-        return errno_error(path, errno);
+    if (status.ok()) {
+        status = file->Fsync();
     }
-    return {};
+    return status.ok() ? file->Close() : status;
 }
 
 struct Newest {
@@ -72,13 +82,17 @@ struct Newest {
     uint32_t slot = 0;
 };
 
-Result<Newest> read_newest(int fd, const std::string& path) {
+Result<Newest> read_newest(const std::string& path, rocksdb::Env& env) {
+    std::string bytes;
+    const auto status = rocksdb::ReadFileToString(&env, path, &bytes);
+    if (!status.ok()) {
+        return file_error(path, status);
+    }
     std::optional<Newest> newest;
-    for (uint32_t i = 0; i < kSlots; ++i) {
-        Slot slot{};
-        if (auto got = read_exact_at(fd, slot, i * kSlotBytes); !got) {
-            continue;  // A missing slot counts as a torn one.
-        }
+    for (uint32_t i = 0; i < kSlots && bytes.size() >= (i + 1) * kSlotBytes; ++i) {
+        Slot slot{};  // A missing slot counts as a torn one.
+        const auto from = as_bytes(std::string_view(bytes).substr(i * kSlotBytes, kSlotBytes));
+        std::copy(from.begin(), from.end(), slot.begin());
         const auto point = decode_slot(slot);
         if (point && (!newest || point->sequence > newest->point.sequence)) {
             newest = Newest{*point, i};
@@ -92,48 +106,40 @@ Result<Newest> read_newest(int fd, const std::string& path) {
 
 }  // namespace
 
-HighWater::HighWater(UniqueFd fd, ChainPoint point, uint32_t next_slot)
-    : fd_(std::move(fd)), point_(point), next_slot_(next_slot) {}
+HighWater::HighWater(std::unique_ptr<rocksdb::RandomRWFile> file, ChainPoint point,
+                     uint32_t next_slot)
+    : file_(std::move(file)), point_(point), next_slot_(next_slot) {}
 
-Result<void> HighWater::create(const std::string& path) {
-    if (std::error_code ec; std::filesystem::exists(path, ec)) {
+Result<void> HighWater::create(const std::string& path, rocksdb::Env& env) {
+    if (env.FileExists(path).ok()) {
         return Error{ErrorCode::kAlreadyExists, fmt::format("{}: exists", path)};
     }
     const std::string draft = path + ".new";
-    auto fd = open_file(draft, O_WRONLY | O_CREAT | O_TRUNC);
-    if (!fd) {
-        return fd.error();
+    auto status = write_new_file(draft, encode_slot({}), env);
+    if (status.ok()) {
+        status = env.RenameFile(draft, path);
     }
-    const Slot zero = encode_slot({});
-    for (size_t i = 0; i < kSlots; ++i) {
-        if (auto put = write_all(fd->get(), zero); !put) {
-            return std::move(put).with_context(draft);
-        }
+    if (status.ok()) {
+        status = sync_folder_of(path, env);
     }
-    if (::fsync(fd->get()) != 0 || std::rename(draft.c_str(), path.c_str()) != 0) {
-        return errno_error(draft, errno);
-    }
-    return sync_folder(path);
+    return status.ok() ? Result<void>() : file_error(draft, status);
 }
 
-Result<HighWater> HighWater::open(const std::string& path) {
-    auto fd = open_file(path, O_RDWR);
-    if (!fd) {
-        return fd.error();
-    }
-    const auto newest = read_newest(fd->get(), path);
+Result<HighWater> HighWater::open(const std::string& path, rocksdb::Env& env) {
+    const auto newest = read_newest(path, env);
     if (!newest) {
         return newest.error();
     }
-    return HighWater(std::move(*fd), newest->point, (newest->slot + 1) % kSlots);
+    std::unique_ptr<rocksdb::RandomRWFile> file;
+    const auto status = env.NewRandomRWFile(path, &file, rocksdb::EnvOptions());
+    if (!status.ok()) {
+        return file_error(path, status);
+    }
+    return HighWater(std::move(file), newest->point, (newest->slot + 1) % kSlots);
 }
 
-Result<ChainPoint> HighWater::read(const std::string& path) {
-    const auto fd = open_file(path, O_RDONLY);
-    if (!fd) {
-        return fd.error();
-    }
-    const auto newest = read_newest(fd->get(), path);
+Result<ChainPoint> HighWater::read(const std::string& path, rocksdb::Env& env) {
+    const auto newest = read_newest(path, env);
     if (!newest) {
         return newest.error();
     }
@@ -142,13 +148,9 @@ Result<ChainPoint> HighWater::read(const std::string& path) {
 
 Result<void> HighWater::write(const ChainPoint& point) {
     const Slot slot = encode_slot(point);
-    const auto offset = static_cast<off_t>(next_slot_ * kSlotBytes);
-    const ssize_t put = ::pwrite(fd_.get(), slot.data(), slot.size(), offset);
-    if (put < 0) {
-        return errno_error("high-water mark", errno);
-    }
-    if (static_cast<size_t>(put) != slot.size()) {
-        return Error{ErrorCode::kIo, "high-water mark: a short write"};
+    const auto status = file_->Write(next_slot_ * kSlotBytes, as_slice(slot));
+    if (!status.ok()) {
+        return file_error("high-water mark", status);
     }
     next_slot_ = (next_slot_ + 1) % kSlots;
     point_ = point;
@@ -156,10 +158,8 @@ Result<void> HighWater::write(const ChainPoint& point) {
 }
 
 Result<void> HighWater::sync() {
-    if (::fdatasync(fd_.get()) != 0) {
-        return errno_error("high-water mark", errno);
-    }
-    return {};
+    const auto status = file_->Sync();
+    return status.ok() ? Result<void>() : file_error("high-water mark", status);
 }
 
 }  // namespace rekindle::billing

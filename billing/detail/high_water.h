@@ -2,13 +2,16 @@
 // own. RocksDB's recovery stops at the first damaged log entry and silently drops what follows; a
 // chain that ends before this mark has lost acknowledged records. Two slots are written in turn, so
 // that a torn write leaves the older one. Threading: one thread. Written after the ledger's sync,
-// so it never runs ahead of it.
+// so it never runs ahead of it. Its
+// disk is the ledger's: a rocksdb::Env, which tests and the simulation replace.
 #pragma once
 #include "base/hash.h"
 #include "base/result.h"
-#include "base/unique_fd.h"
+
+#include <rocksdb/env.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace rekindle::billing {
@@ -22,11 +25,11 @@ struct ChainPoint {
 class HighWater {
 public:
     // Creates the file with the point 0, durably; kAlreadyExists when it exists.
-    static Result<void> create(const std::string& path);
+    static Result<void> create(const std::string& path, rocksdb::Env& env);
     // kNotFound without the file, kCorrupt when no slot is whole.
-    static Result<HighWater> open(const std::string& path);
+    static Result<HighWater> open(const std::string& path, rocksdb::Env& env);
     // The same without the right to write.
-    static Result<ChainPoint> read(const std::string& path);
+    static Result<ChainPoint> read(const std::string& path, rocksdb::Env& env);
 
     const ChainPoint& point() const noexcept { return point_; }
 
@@ -35,9 +38,9 @@ public:
     Result<void> sync();
 
 private:
-    HighWater(UniqueFd fd, ChainPoint point, uint32_t next_slot);
+    HighWater(std::unique_ptr<rocksdb::RandomRWFile> file, ChainPoint point, uint32_t next_slot);
 
-    UniqueFd fd_;
+    std::unique_ptr<rocksdb::RandomRWFile> file_;
     ChainPoint point_;
     uint32_t next_slot_;
 };

@@ -21,7 +21,7 @@ std::optional<Inbox::Refusal> Inbox::offer(Command& command, size_t queued_max) 
     return std::nullopt;
 }
 
-void Inbox::mark(const std::vector<ProgressMark>& marks) {
+void Inbox::mark(const std::vector<ProgressMark>& marks, Ledger::Written written) {
     {
         const std::lock_guard lock(mutex_);
         for (const ProgressMark& mark : marks) {
@@ -30,12 +30,14 @@ void Inbox::mark(const std::vector<ProgressMark>& marks) {
                 known->second = std::max(known->second, mark.delivered_tokens);
             } else if (marks_.size() < kMarksQueuedMax && !closed_) {
                 marks_.emplace(mark.id, mark.delivered_tokens);
-            } else {
-                continue;
             }
-            ++marks_merged_;
-            ++marks_pending_;
         }
+        if (!marks_.empty()) {
+            written_.push_back(std::exchange(written, nullptr));
+        }
+    }
+    if (written) {
+        written();  // Nothing is queued: nobody else would tell.
     }
     filled_.notify_one();
 }
@@ -65,18 +67,8 @@ Delivery Inbox::take() {
         delivery.marks.push_back({id, delivered});
     }
     marks_.clear();
-    delivery.marks_merged = std::exchange(marks_merged_, 0);
+    delivery.written = std::exchange(written_, {});
     return delivery;
-}
-
-void Inbox::marks_written(uint64_t count) {
-    const std::lock_guard lock(mutex_);
-    marks_pending_ -= count;
-}
-
-uint64_t Inbox::marks_pending() const {
-    const std::lock_guard lock(mutex_);
-    return marks_pending_;
 }
 
 void Inbox::close() {

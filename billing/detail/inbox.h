@@ -32,7 +32,7 @@ struct Command {
 struct Delivery {
     std::vector<Command> commands;
     std::vector<ProgressMark> marks;
-    uint64_t marks_merged = 0;  // Marks that came, before merging.
+    std::vector<Ledger::Written> written;  // Wait for these marks.
 
     bool empty() const noexcept { return commands.empty() && marks.empty(); }
 };
@@ -43,23 +43,19 @@ public:
 
     // Nothing when taken; `command` is then moved from.
     std::optional<Refusal> offer(Command& command, size_t queued_max);
-    void mark(const std::vector<ProgressMark>& marks);
+    void mark(const std::vector<ProgressMark>& marks, Ledger::Written written);
     // The next delivery; an empty one when `timeout` passed first; nothing once closed and empty.
     std::optional<Delivery> wait(std::optional<std::chrono::nanoseconds> timeout);
-    // The receiver has written that many of the marks.
-    void marks_written(uint64_t count);
-    uint64_t marks_pending() const;
     void close();
 
 private:
     Delivery take();
 
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
     std::condition_variable filled_;
     std::deque<Command> commands_;
     std::unordered_map<RequestId, uint32_t, RequestIdHash> marks_;
-    uint64_t marks_merged_ = 0;   // In marks_.
-    uint64_t marks_pending_ = 0;  // These, and those being written.
+    std::vector<Ledger::Written> written_;  // Wait for marks_.
     bool closed_ = false;
 };
 

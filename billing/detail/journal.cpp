@@ -45,7 +45,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& folder, const 
     if (auto whole = check_before_writing(folder, options.audit_records, options.env); !whole) {
         return whole.error();
     }
-    auto high_water = HighWater::open(high_water_path(folder));
+    auto high_water = HighWater::open(high_water_path(folder), disk_or_default(options.env));
     if (!high_water) {
         return high_water.error();
     }

@@ -5,6 +5,7 @@
 // Threading: one thread, but store() and chain_point() for readers of any thread.
 #pragma once
 #include "base/clock.h"
+#include "base/unique_fd.h"
 #include "billing/detail/store.h"
 #include "billing/ledger.h"
 

@@ -66,7 +66,7 @@ private:
     void start(uint64_t number) {
         ledger_.begin(facts_of(number), [this, number](const Result<void>& begun) {
             REKINDLE_CHECK(begun.ok(), "the ledger takes it");
-            ledger_.mark({{facts_of(number).id, 1}});
+            ledger_.mark({{facts_of(number).id, 1}}, nullptr);
             const Nanoseconds asked = clock_.monotonic();
             ledger_.finish(final_of(number), [this, asked](const Result<void>& ended) {
                 REKINDLE_CHECK(ended.ok(), "the ledger takes it");

@@ -1,7 +1,6 @@
 #include "tests/billing/billing_fixture.h"
 
 #include <cstdlib>
-#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -37,10 +36,9 @@ Result<void> finish(Ledger& ledger, const UsageFinal& usage) {
 }
 
 void mark(Ledger& ledger, uint64_t number, uint32_t delivered) {
-    ledger.mark({{id_of(number), delivered}});
-    while (ledger.marks_pending() > 0) {
-        std::this_thread::yield();
-    }
+    std::promise<void> written;
+    ledger.mark({{id_of(number), delivered}}, [&written] { written.set_value(); });
+    written.get_future().wait();
 }
 
 }  // namespace rekindle::billing

@@ -52,7 +52,7 @@ TEST_CASE("after a failed sync nothing is accepted any more, and the reason is t
         CHECK(refused_begin.error().code == ErrorCode::kUnavailable);
         CHECK(refused_begin.error().message == failed.error().message);
         CHECK(refused_final.error().code == ErrorCode::kUnavailable);
-        ledger->mark({{id_of(2), 9}});  // Ignored.
+        ledger->mark({{id_of(2), 9}}, nullptr);  // Ignored.
     }
     const auto reopened = open_or_fail(folder.path(), clock);
     CHECK(reopened->verify()->faults.empty());

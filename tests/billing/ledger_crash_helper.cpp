@@ -74,10 +74,9 @@ public:
             for (Stream& stream : streams) {
                 advance(stream, marks);
             }
-            ledger_.mark(std::move(marks));
-            while (ledger_.marks_pending() > 0) {
-                std::this_thread::yield();
-            }
+            std::promise<void> written;
+            ledger_.mark(std::move(marks), [&written] { written.set_value(); });
+            written.get_future().wait();
             tell("marked\n");
         }
     }

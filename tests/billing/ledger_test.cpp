@@ -84,8 +84,8 @@ TEST_CASE("begin, marks and final of one request in one batch bill the final") {
     std::promise<Result<void>> done;
 
     ledger->begin(facts_of(1), [](const Result<void>&) {});
-    ledger->mark({{id_of(1), 3}});
-    ledger->mark({{id_of(1), 5}, {id_of(99), 4}});
+    ledger->mark({{id_of(1), 3}}, nullptr);
+    ledger->mark({{id_of(1), 5}, {id_of(99), 4}}, nullptr);
     ledger->finish(usage, [&done](Result<void> result) { done.set_value(std::move(result)); });
 
     CHECK(done.get_future().get().ok());
@@ -174,7 +174,7 @@ TEST_CASE("every record of many threads is there once") {
             for (uint64_t i = 0; i < kRequests; ++i) {
                 const uint64_t number = 1 + i * kThreads + t;
                 ledger->begin(facts_of(number), [&](const Result<void>& r) { begun += r.ok(); });
-                ledger->mark({{id_of(number), 1}});
+                ledger->mark({{id_of(number), 1}}, nullptr);
                 ledger->finish(final_of(number, Outcome::kCompleted, 2, 2),
                                [&](const Result<void>& r) { ended += r.ok(); });
             }

@@ -210,12 +210,14 @@ TEST_CASE("a torn slot of the high-water mark leaves the other, and is written a
     for (const int slot : {0, 1}) {
         const TempFolder folder;
         fill(folder.path());
-        const auto before = HighWater::read(high_water_path(folder.path()));
+        const auto before =
+            HighWater::read(high_water_path(folder.path()), *rocksdb::Env::Default());
         flip(high_water_path(folder.path()), 64 * slot + 20);
 
         REQUIRE(Ledger::open(folder.path(), clock).ok());
 
-        CHECK(*HighWater::read(high_water_path(folder.path())) == *before);
+        CHECK(*HighWater::read(high_water_path(folder.path()), *rocksdb::Env::Default()) ==
+              *before);
     }
 }
 

@@ -26,7 +26,7 @@ billing::RequestId id_of(uint32_t number) {
 class SlowLedger final : public billing::Ledger {
 public:
     void begin(billing::RequestFacts /*facts*/, Done done) override { waiting.push_back(done); }
-    void mark(std::vector<billing::ProgressMark> /*marks*/) override {}
+    void mark(std::vector<billing::ProgressMark> /*marks*/, Written written) override { written(); }
     void finish(billing::UsageFinal /*usage*/, Done done) override { waiting.push_back(done); }
 
     bool healthy() const noexcept override { return true; }
