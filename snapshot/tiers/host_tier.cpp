@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "snapshot/tiers/detail/host_image.h"
 #include "snapshot/tiers/detail/restorer.h"
+#include "snapshot/tiers/detail/stepped_tier.h"
 
 #include <fmt/format.h>
 
@@ -59,8 +60,16 @@ public:
                         finish(std::move(image), result);
                     }) {}
 
+    void start_loader() { loader_.emplace(*restorer_); }
+
+    Restorer& restorer() noexcept { return *restorer_; }
+
     ~LocalHostTier() override {
-        restorer_.reset();  // Lets running restores end.
+        loader_.reset();                    // Lets running restores end.
+        while (restorer_->start_reads()) {  // Without a thread: here.
+            restorer_->finish_read();
+        }
+        restorer_.reset();
         for (const auto& [digest, entry] : entries_) {
             REKINDLE_CHECK(entry.image.use_count() == 1, "an image is held beyond its tier");
         }
@@ -97,7 +106,7 @@ private:
     Result<BudgetShare> reserve(const std::string& digest, uint64_t bytes);
     // The least recently used image that nobody holds, out of the table; expects mutex_.
     std::shared_ptr<HostImage> take_victim();
-    // On the loader thread.
+    // On the loader thread, or whoever drives the restorer.
     void finish(std::shared_ptr<HostImage> image, const Result<RestoreTimes>& result);
 
     loader::ChunkStore& store_;
@@ -107,7 +116,8 @@ private:
     mutable std::mutex mutex_;
     std::unordered_map<std::string, Entry> entries_;  // Loading and complete, never failed.
     uint64_t uses_ = 0;
-    std::optional<Restorer> restorer_;  // Last: its thread uses all of the above.
+    std::optional<Restorer> restorer_;
+    std::optional<LoaderThread> loader_;  // Last: uses all of the above.
 };
 
 Result<LocalHostTier::Handle> LocalHostTier::acquire(const std::string& digest, Done done) {
@@ -281,8 +291,21 @@ Result<std::unique_ptr<HostTier>> HostTier::create(loader::ChunkStore& store, co
     if (!checked) {
         return std::move(checked).error();
     }
-    return std::unique_ptr<HostTier>(
-        std::make_unique<LocalHostTier>(store, clock, options, std::move(backend)));
+    auto tier = std::make_unique<LocalHostTier>(store, clock, options, std::move(backend));
+    tier->start_loader();
+    return std::unique_ptr<HostTier>(std::move(tier));
+}
+
+Result<SteppedTier> create_stepped_tier(loader::ChunkStore& store, const Clock& clock,
+                                        HostTierOptions options,
+                                        std::unique_ptr<loader::ReadBackend> backend) {
+    auto checked = check_options(options);
+    if (!checked) {
+        return std::move(checked).error();
+    }
+    auto tier = std::make_unique<LocalHostTier>(store, clock, options, std::move(backend));
+    Restorer& restorer = tier->restorer();
+    return SteppedTier{.tier = std::move(tier), .restorer = restorer};
 }
 
 }  // namespace rekindle::snapshot

@@ -36,16 +36,9 @@ Restorer::Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> back
       finished_(std::move(finished)),
       // A slot per read in flight, and one whose reads are all still to start.
       ring_(std::move(backend)),
-      open_(ring_.depth() + 1),
-      thread_([this] { run(); }) {}
+      open_(ring_.depth() + 1) {}
 
 Restorer::~Restorer() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_one();
-    thread_.join();
     REKINDLE_CHECK(jobs_.empty() && queued_.empty(), "a restore is outstanding");
 }
 
@@ -62,36 +55,47 @@ void Restorer::restore(std::shared_ptr<HostImage> image,
     wake_.notify_one();
 }
 
-void Restorer::run() {
-    while (take_jobs()) {
-        start_reads();
-        if (ring_.in_flight() > 0) {
-            take_outcome(ring_.wait());
-        }
-        finish_jobs();
+void Restorer::stop() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
     }
+    wake_.notify_one();
 }
 
-bool Restorer::take_jobs() {
-    std::unique_lock lock(mutex_);
-    if (jobs_.empty()) {
-        if (queued_.empty()) {
-            staging_.clear();
-        }
-        wake_.wait(lock, [this] { return stopping_ || !queued_.empty(); });
+bool Restorer::wait() {
+    if (!jobs_.empty()) {
+        return true;
     }
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return stopping_ || !queued_.empty(); });
+    return !queued_.empty();
+}
+
+void Restorer::take_jobs() {
+    const std::lock_guard lock(mutex_);
     while (!queued_.empty()) {
         jobs_.push_back(std::move(queued_.front()));
         queued_.pop_front();
     }
-    return !jobs_.empty();
 }
 
-void Restorer::start_reads() {
+void Restorer::finish_read() {
+    if (ring_.in_flight() > 0) {
+        take_outcome(ring_.wait());
+    }
+    finish_jobs();
+    if (jobs_.empty()) {
+        staging_.clear();
+    }
+}
+
+bool Restorer::start_reads() {
+    take_jobs();
     while (ring_.has_room()) {
         OpenChunk* const chunk = next_to_read();
         if (chunk == nullptr) {
-            return;
+            break;
         }
         const loader::ChunkLocation& place = chunk->job->places[chunk->index];
         const uint64_t bytes = std::min(kReadBytesMax, chunk->out.size() - chunk->started);
@@ -103,6 +107,7 @@ void Restorer::start_reads() {
         chunk->started += bytes;
         ++chunk->reads;
     }
+    return !jobs_.empty();
 }
 
 Restorer::OpenChunk* Restorer::next_to_read() {
@@ -278,6 +283,19 @@ void Restorer::finish_jobs() {
             finished_(std::move(done->image), done->times);
         }
     }
+}
+
+LoaderThread::LoaderThread(Restorer& restorer)
+    : restorer_(restorer), thread_([this] {
+          while (restorer_.wait()) {
+              restorer_.start_reads();
+              restorer_.finish_read();
+          }
+      }) {}
+
+LoaderThread::~LoaderThread() {
+    restorer_.stop();
+    thread_.join();
 }
 
 }  // namespace rekindle::snapshot

@@ -1,8 +1,8 @@
-// The loader thread: reads the chunks of images in order through its ring, checks each one's XXH3
-// and opens its latch. Images that are restored at the same time take turns, chunk by chunk, so
-// that a small one need not wait for a large one. Nothing becomes ready that did not match its
-// checksum. Threading: restore() from any thread; everything else is the loader thread's. Lifetime:
-// the destructor lets running restores end.
+// Reads the chunks of images in order through its ring, checks each one's XXH3 and opens its latch.
+// Images that are restored at the same time take turns, chunk by chunk, so that a small one need
+// not wait for a large one. Nothing becomes ready that did not match its checksum. Has no thread of
+// its own: a LoaderThread drives it, or a simulation. Threading: restore() from any thread;
+// everything else is the driver's. Lifetime: destroyed when nothing is outstanding.
 #pragma once
 #include "base/clock.h"
 #include "loader/chunk_store.h"
@@ -22,7 +22,7 @@ namespace rekindle::snapshot {
 
 class Restorer {
 public:
-    // Called once per restore on the loader thread, after its last latch is set.
+    // Called once per restore by the driver, after its last latch is set.
     using Finished = std::function<void(std::shared_ptr<HostImage>, Result<RestoreTimes>)>;
 
     Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> backend, Finished finished);
@@ -32,6 +32,14 @@ public:
 
     // `places`: where each chunk of the image lies, in order.
     void restore(std::shared_ptr<HostImage> image, std::vector<loader::ChunkLocation> places);
+
+    // Waits until there is something to restore; false when stop() was called and nothing is left.
+    bool wait();
+    void stop();
+    // Starts what reads fit; false when there is nothing to restore.
+    bool start_reads();
+    // Waits for a read that is in flight, if there is one, and acts on it.
+    void finish_read();
 
 private:
     struct Job {
@@ -56,11 +64,7 @@ private:
         std::optional<Error> error;
     };
 
-    void run();
-    // Moves restores that were asked for to jobs_; waits when there is nothing to do. False at the
-    // end.
-    bool take_jobs();
-    void start_reads();
+    void take_jobs();
     // The chunk whose next piece should be read; nullptr when there is none now.
     OpenChunk* next_to_read();
     OpenChunk* open_next_chunk();
@@ -86,7 +90,19 @@ private:
     std::condition_variable wake_;
     std::deque<std::unique_ptr<Job>> queued_;
     bool stopping_ = false;
-    std::thread thread_;  // Last: runs over all of the above.
+};
+
+// Drives a restorer until it is destroyed; lets running restores end.
+class LoaderThread {
+public:
+    explicit LoaderThread(Restorer& restorer);
+    LoaderThread(const LoaderThread&) = delete;
+    LoaderThread& operator=(const LoaderThread&) = delete;
+    ~LoaderThread();
+
+private:
+    Restorer& restorer_;
+    std::thread thread_;
 };
 
 }  // namespace rekindle::snapshot
