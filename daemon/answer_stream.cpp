@@ -89,6 +89,7 @@ void AnswerStream::submit(AnswerUpstream& upstream, uint64_t sequence, bool cold
     ++tries_;
     cold_ = cold_ || cold;
     running_ = false;
+    tokenized_ = false;
     trace_->cold = cold_;
     trace_->tries = tries_;
     trace_->worker_at = services_.clock.monotonic();
@@ -120,16 +121,26 @@ void AnswerStream::on_tokenized(TokenizedFrame frame) {
         end(&error);
         return;
     }
+    if (std::exchange(tokenized_, true)) {
+        upstream_->accuse("gave a prompt's size twice");
+        return;
+    }
+    if (begun_ && frame.prompt_tokens != facts_.prompt_tokens) {
+        upstream_->accuse("counts a prompt otherwise than the worker before it");
+        return;
+    }
     lease_.emplace(frame.tokens_max, request_.streamed, scheduler::LeaseLimits{});
+    trace_->tokenized_at = services_.clock.monotonic();
+    if (begun_) {  // A second try: the input is debited already, or about to be.
+        if (debited_) {
+            go();
+        }
+        return;
+    }
     facts_.prompt_tokens = frame.prompt_tokens;
     facts_.cached_tokens = frame.cached_tokens;
     trace_->prompt_tokens = frame.prompt_tokens;
     trace_->cached_tokens = frame.cached_tokens;
-    trace_->tokenized_at = services_.clock.monotonic();
-    if (begun_) {  // A second try: the input is debited already.
-        go();
-        return;
-    }
     push(GenerateStream::Event(PromptReady{frame.prompt_tokens, frame.cached_tokens}));
     begin_in_ledger();
 }
@@ -144,7 +155,10 @@ void AnswerStream::begin_in_ledger() {
                 return;
             }
             if (begun) {
-                self->go();
+                self->debited_ = true;
+                if (self->tokenized_) {  // Else its second worker has not come so far.
+                    self->go();
+                }
                 return;
             }
             self->begun_ = false;  // The ledger does not know it: nothing to settle.

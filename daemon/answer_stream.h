@@ -140,8 +140,10 @@ private:
     uint32_t tries_ = 0;
     std::optional<scheduler::TokenLease> lease_;  // Since the prompt's size is known.
     bool cold_ = false;
-    bool begun_ = false;    // The ledger knows the request.
-    bool running_ = false;  // Go was sent.
+    bool begun_ = false;      // The ledger knows the request.
+    bool debited_ = false;    // The ledger has written that.
+    bool tokenized_ = false;  // By the worker of this try.
+    bool running_ = false;    // Go was sent.
     bool settled_ = false;
     bool ended_ = false;  // A finish or an error was pushed.
     bool failed_ = false;

@@ -19,6 +19,10 @@ class FakeLedger final : public billing::Ledger {
 public:
     void begin(billing::RequestFacts facts, Done done) override {
         begun.push_back(std::move(facts));
+        if (hold_begins) {
+            held_begins.push_back(std::move(done));
+            return;
+        }
         done(refuse_begin ? Result<void>(Error{ErrorCode::kUnavailable, "the ledger stopped"})
                           : Result<void>());
     }
@@ -30,6 +34,11 @@ public:
         held.push_back(std::move(written));
         if (!hold_marks) {
             write_marks();
+        }
+    }
+    void write_begins() {
+        for (const Done& done : std::exchange(held_begins, {})) {
+            done({});
         }
     }
     void write_marks() {
@@ -55,6 +64,8 @@ public:
     std::vector<billing::RequestFacts> begun;
     std::vector<uint32_t> marks;
     uint32_t mark_batches = 0;
+    bool hold_begins = false;  // Until write_begins().
+    std::vector<Done> held_begins;
     bool hold_marks = false;  // Until write_marks().
     std::vector<Written> held;
     std::vector<billing::UsageFinal> finals;
@@ -291,6 +302,40 @@ TEST_CASE("a second try does not debit the input twice") {
     f.tokenized(12, 100);
     CHECK(f.ledger.begun.size() == 1);
     CHECK(f.upstream.count<GoFrame>() == 2);
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "enough"});
+}
+
+TEST_CASE("a worker that gives a prompt's size twice is accused, and the first size stands") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    CHECK(f.next().ok());
+    f.tokens("a", Finish::kNone);
+    f.stream->on_tokenized(TokenizedFrame{.id = 1, .prompt_tokens = 3, .tokens_max = 100});
+    CHECK(f.upstream.accusation == "gave a prompt's size twice");
+    f.handle->delivered(1);  // What was sampled before can still be handed over.
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "accused"});
+}
+
+TEST_CASE("a second worker that counts the same prompt otherwise is accused") {
+    Fixture f(true);
+    f.tokenized(12, 100);
+    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.tokenized(13, 100);
+    CHECK(f.upstream.accusation == "counts a prompt otherwise than the worker before it");
+    CHECK(f.upstream.count<GoFrame>() == 1);
+    f.stream->on_failed(Error{ErrorCode::kUnavailable, "accused"});
+}
+
+TEST_CASE("a second worker may not begin before the input is debited either") {
+    Fixture f(true);
+    f.ledger.hold_begins = true;
+    f.tokenized(12, 100);
+    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.tokenized(12, 100);
+    CHECK(f.upstream.count<GoFrame>() == 0);
+    f.ledger.write_begins();
+    f.turn();
+    CHECK(f.upstream.count<GoFrame>() == 1);
     f.stream->on_failed(Error{ErrorCode::kUnavailable, "enough"});
 }
 
