@@ -15,7 +15,6 @@ namespace rekindle::daemon {
 inline constexpr int64_t kBackupVersion = 1;
 inline constexpr std::string_view kBackupBegin = "rekindle-backup.json";
 inline constexpr std::string_view kBackupEnd = "rekindle-backup-end.json";
-inline constexpr std::string_view kBackupFolder = "backup.tmp";  // In the data folder.
 
 struct BackupOptions {
     bool with_keys = true;

@@ -25,6 +25,7 @@ namespace rekindle::daemon {
 namespace {
 
 constexpr uint64_t kPieceBytes = 1 * kMiB;
+constexpr uint64_t kKeptBytesMax = 16 * kMiB;  // Of one file that is read when the list is made.
 
 struct TextItem {
     std::string text;
@@ -64,7 +65,9 @@ public:
     Result<std::string> next() override;
 
 private:
-    Result<void> plan_folder(const std::string& name, const std::string& path);
+    enum class Keep { kPath, kText };  // Until the file's turn comes.
+    Result<void> plan_folder(const std::string& name, const std::string& path, Keep keep);
+    static Result<Item> plan_file(const std::string& name, const std::string& path, Keep keep);
     Result<void> plan_images();
     Result<std::string> begin_item(Item item);
     Result<std::string> begin_file(const std::string& name, const std::string& path);
@@ -107,26 +110,27 @@ Result<void> Writer::plan() {
     std::error_code ec;
     const std::string ledger = sources_.folder.at(kBackupFolder);
     std::filesystem::remove_all(ledger, ec);  // Of a process that was killed.
-    // Deployments first: what is deployed later is in neither the list nor needed by it.
-    if (auto listed = plan_folder("deployments", sources_.folder.at("deployments")); !listed) {
-        return listed;
-    }
-    if (options_.with_keys) {
-        if (auto listed = plan_folder("keys", sources_.folder.at("keys")); !listed) {
+    // Deployments first, as they are now: what is deployed later is in neither them nor needed.
+    for (const std::string_view name : {"deployments", "keys"}) {
+        if (name == "keys" && !options_.with_keys) {
+            continue;
+        }
+        auto listed = plan_folder(std::string(name), sources_.folder.at(name), Keep::kText);
+        if (!listed) {
             return listed;
         }
     }
     if (auto copied = sources_.ledger.copy_to(ledger); !copied) {
         return copied;
     }
-    if (auto listed = plan_folder("ledger", ledger); !listed) {
+    if (auto listed = plan_folder("ledger", ledger, Keep::kPath); !listed) {
         return listed;
     }
     return options_.with_images ? plan_images() : Result<void>();
 }
 
 // Files that are replaced as a whole; what is still being written (".new") is no part of them.
-Result<void> Writer::plan_folder(const std::string& name, const std::string& path) {
+Result<void> Writer::plan_folder(const std::string& name, const std::string& path, Keep keep) {
     std::error_code ec;
     std::vector<Item> found;
     auto at = std::filesystem::recursive_directory_iterator(path, ec);
@@ -137,7 +141,12 @@ Result<void> Writer::plan_folder(const std::string& name, const std::string& pat
         if (at->is_regular_file(ec) && at->path().extension() != ".new" &&
             at->path().filename() != "lock") {
             const std::string below = at->path().lexically_relative(path).string();
-            found.push_back({name + "/" + below, FileItem{at->path().string()}});
+            auto item = plan_file(name + "/" + below, at->path().string(), keep);
+            if (item) {
+                found.push_back(std::move(item).value());
+            } else if (item.error().code != ErrorCode::kNotFound) {  // Taken off the node just now.
+                return item.error();
+            }
         }
     }
     if (ec) {
@@ -147,6 +156,17 @@ Result<void> Writer::plan_folder(const std::string& name, const std::string& pat
               [](const Item& a, const Item& b) { return a.name < b.name; });
     std::move(found.begin(), found.end(), std::back_inserter(items_));
     return {};
+}
+
+Result<Item> Writer::plan_file(const std::string& name, const std::string& path, Keep keep) {
+    if (keep == Keep::kPath) {
+        return Item{name, FileItem{path}};
+    }
+    auto text = read_small_file(path, kKeptBytesMax);
+    if (!text) {
+        return text.error();
+    }
+    return Item{name, TextItem{std::move(text).value()}};
 }
 
 Result<void> Writer::plan_images() {
@@ -219,9 +239,6 @@ Result<std::string> Writer::whole(const std::string& name, std::string text) {
 
 Result<std::string> Writer::begin_file(const std::string& name, const std::string& path) {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd.valid() && errno == ENOENT && name.starts_with("deployments/")) {
-        return next();  // Taken off the node since the list was made.
-    }
     if (!fd.valid()) {
         return errno_error(path, errno);
     }

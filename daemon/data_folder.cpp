@@ -101,7 +101,9 @@ Result<DataFolder> DataFolder::open(const std::string& path) {
                                  "and restore again",
                                  absolute)};
     }
-    return DataFolder(absolute, std::move(lock));
+    DataFolder folder(absolute, std::move(lock));
+    std::filesystem::remove_all(folder.at(kBackupFolder), ec);
+    return folder;
 }
 
 Result<void> DataFolder::mark_unfinished() const {

@@ -13,6 +13,8 @@
 namespace rekindle::daemon {
 
 inline constexpr uint32_t kDataFolderVersion = 1;
+// While a backup is made: links to the ledger's files. One that a killed process left is removed.
+inline constexpr std::string_view kBackupFolder = "backup.tmp";
 
 class DataFolder {
 public:

@@ -212,3 +212,38 @@ TEST_CASE("a begin beyond the open requests' limit is refused, a final never") {
     CHECK(finish(*ledger, final_of(1, Outcome::kCompleted, 7, 7)).ok());
     CHECK(begin(*ledger, facts_of(3)).ok());
 }
+
+TEST_CASE("a copy is a whole ledger of its own, made while the first is written") {
+    const TempFolder folder;
+    const TempFolder other;
+    const ManualClock clock;
+    auto ledger = open_or_fail(folder.path(), clock);
+    constexpr uint64_t kRequests = 400;
+    for (uint64_t i = 1; i <= 10; ++i) {
+        REQUIRE(begin(*ledger, facts_of(i)).ok());
+        REQUIRE(finish(*ledger, final_of(i, Outcome::kCompleted, 7, 7)).ok());
+    }
+    std::thread writer([&ledger] {
+        for (uint64_t i = 11; i <= kRequests; ++i) {
+            static_cast<void>(begin(*ledger, facts_of(i)));
+            static_cast<void>(finish(*ledger, final_of(i, Outcome::kCompleted, 7, 7)));
+        }
+    });
+    const std::string path = other.path() + "/copy";
+    const auto copied = ledger->copy_to(path);
+    writer.join();
+    REQUIRE(copied.ok());
+    CHECK(ledger->verify()->records == 2 * kRequests);
+
+    const auto audit = audit_ledger(path);
+    REQUIRE(audit.ok());
+    CHECK(audit->faults.empty());
+    CHECK(audit->records >= 20);  // All that was acknowledged before.
+    const auto copy = open_or_fail(path, clock);
+    for (uint64_t i = 1; i <= 10; ++i) {
+        CHECK(copy->find(id_of(i)).ok());
+    }
+    REQUIRE(begin(*copy, facts_of(kRequests + 1)).ok());
+    CHECK(ledger->find(id_of(kRequests + 1)).error().code == ErrorCode::kNotFound);
+    CHECK_FALSE(ledger->copy_to(path).ok());
+}

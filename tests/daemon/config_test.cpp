@@ -62,3 +62,16 @@ TEST_CASE("an unknown key in the file is an error that names it") {
     REQUIRE_FALSE(parsed.ok());
     CHECK(parsed.error().message.find("data_dri") != std::string::npos);
 }
+
+TEST_CASE("an offline task is taken with what belongs to it") {
+    const auto restore =
+        parse({"--data-dir", "/tmp/x", "--offline", "restore", "--file", "backup.tar"});
+    REQUIRE(restore.ok());
+    CHECK(restore->offline.action == OfflineAction::kRestore);
+    CHECK(restore->offline.file == "backup.tar");
+    CHECK(parse({"--data-dir", "/tmp/x"})->offline.action == OfflineAction::kNone);
+    CHECK(parse({"--data-dir", "/tmp/x", "--offline", "verify"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--offline", "restore"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--file", "backup.tar"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--offline", "mend"}).ok());
+}

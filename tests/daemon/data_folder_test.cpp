@@ -47,6 +47,13 @@ TEST_CASE("a data folder from before there were marks gets one") {
     CHECK(std::filesystem::exists(folder.path + "/format"));
 }
 
+TEST_CASE("what a killed backup left is removed") {
+    const TemporaryFolder folder;
+    std::filesystem::create_directories(folder.path + "/backup.tmp/records");
+    CHECK(DataFolder::open(folder.path));
+    CHECK_FALSE(std::filesystem::exists(folder.path + "/backup.tmp"));
+}
+
 TEST_CASE("a data folder of a newer rekindled is left alone") {
     const TemporaryFolder folder;
     folder.mark("rekindle data folder, version 2\n");

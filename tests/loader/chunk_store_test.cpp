@@ -6,7 +6,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 using namespace rekindle;          // NOLINT(google-build-using-namespace): a test.
 using namespace rekindle::loader;  // NOLINT(google-build-using-namespace): a test.
@@ -252,4 +255,26 @@ TEST_CASE("a compressed frame that gives more, less or nonsense is corrupt") {
     CHECK_FALSE(decompress_chunk(stored, large).ok());
     CHECK_FALSE(decompress_chunk(std::span(stored).first(stored.size() / 2), out).ok());
     CHECK_FALSE(decompress_chunk(random_bytes(100, 1), out).ok());
+}
+
+TEST_CASE("images are listed, and every chunk is read plain and checked") {
+    const test::TempFolder folder;
+    auto store = test::open_store(folder.path());
+    CHECK(store->images().value().empty());
+    const auto one = deploy_image(*store, kSmall, 1);
+    const auto two = deploy_image(*store, kSmall, 2);
+    std::vector<std::string> both{one.digest, two.digest};
+    std::ranges::sort(both);
+    CHECK(store->images().value() == both);
+    for (const ImageChunk& chunk : one.chunks) {
+        const auto plain = store->read(chunk.id);
+        REQUIRE(plain);
+        CHECK(plain->bytes() == chunk.bytes);
+        CHECK(sha256(plain->span()) == chunk.id.digest);
+    }
+    CHECK(store->read(ChunkId{}).error().code == ErrorCode::kNotFound);
+    test::flip_stored_bit(folder.path(), store->locate(one.chunks[1].id).value());
+    CHECK(store->read(one.chunks[1].id).error().code == ErrorCode::kCorrupt);
+    REQUIRE(store->remove_image(two.digest).ok());
+    CHECK(store->images().value() == std::vector<std::string>{one.digest});
 }
