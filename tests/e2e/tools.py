@@ -104,17 +104,17 @@ def refused_start(data):
 class Daemon:
     """A rekindled of its own, on a free port. `data` outlives it: start() may be called again."""
 
-    def __init__(self, data, *flags, listen="127.0.0.1:0", programs=BIN):
+    def __init__(self, data, *flags, listen="127.0.0.1:0", programs=None):
         self.data = pathlib.Path(data)
         self.flags = ["--listen", listen, *flags]
-        self.programs = programs
+        self.programs = programs  # Folder; None: as the others.
         self.process = None
         self.url = None
         self.log = []
 
     def start(self):
         self.process = subprocess.Popen(
-            [self.programs / "rekindled", "--data-dir", self.data, *self.flags],
+            [(self.programs or BIN) / "rekindled", "--data-dir", self.data, *self.flags],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._keep_log, args=[self.process], daemon=True)
         self._reader.start()
