@@ -114,7 +114,10 @@ HttpReply log_head() {
 }  // namespace
 
 WatchApi::WatchApi(asio::io_context& context, Node& node, LogRing* logs)
-    : node_(node), logs_(logs), followers_(std::make_shared<Followers>(context)) {
+    : context_(context),
+      node_(node),
+      logs_(logs),
+      followers_(std::make_shared<Followers>(context)) {
     if (logs_ != nullptr) {
         watcher_ = logs_->watch([&context, weak = std::weak_ptr(followers_)] {
             asio::post(context, [weak] {
@@ -165,7 +168,12 @@ Task<> WatchApi::metrics(HttpExchange& exchange) {
                                     : MetricFormat::kPrometheus;
     HttpReply reply;
     reply.content_type = metric_content_type(format);
-    reply.body = node_.watch().metrics.registry.text(format);
+    // A hundred models are two megabytes: other requests get a turn after each family.
+    for (const auto& family : node_.watch().metrics.registry.families()) {
+        MetricRegistry::append_family(reply.body, *family, format);
+        co_await asio::post(context_, kAsTuple);
+    }
+    MetricRegistry::append_end(reply.body, format);
     co_await exchange.reply(std::move(reply));
 }
 

@@ -42,6 +42,7 @@ private:
         bool ending = false;
     };
 
+    asio::io_context& context_;
     Node& node_;
     LogRing* const logs_;
     std::shared_ptr<Followers> followers_;

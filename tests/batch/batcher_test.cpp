@@ -33,6 +33,24 @@ TEST_CASE("an answer has tokens_max tokens and ends with length") {
     CHECK(fixture.engine->free_pages() == fixture.pages);
 }
 
+TEST_CASE("a step says how many sequences and tokens it computed, and who waits") {
+    BatchFixture fixture;
+    Batcher batcher(*fixture.engine, {.sequences_max = 2});
+    for (uint64_t id = 1; id <= 3; ++id) {
+        REQUIRE(batcher.submit(
+            {.id = id, .prompt = random_prompt(20, id), .tokens_max = 2, .lease = 9}));
+    }
+    CHECK(batcher.waiting() == 1);
+    CHECK(batcher.last_step().sequences == 0);
+    std::vector<TokenEvent> events;
+    REQUIRE(batcher.step(events));
+    CHECK(batcher.last_step().sequences == 2);
+    CHECK(batcher.last_step().tokens == 40);
+    REQUIRE(batcher.step(events));
+    CHECK(batcher.last_step().tokens == 2);
+    CHECK(batcher.waiting() == 0);  // Two ended, the third has their place.
+}
+
 TEST_CASE("an end token ends the answer and is reported; ignore_eos goes on") {
     BatchFixture fixture;
     Batcher batcher(*fixture.engine, {});

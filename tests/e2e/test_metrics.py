@@ -9,10 +9,9 @@ from decimal import Decimal
 
 import pytest
 import requests
-import tools
 from scrape import exact, names, scrape, value
 from streams import Stream
-from tools import ROOT, Daemon, poll
+from tools import BIN, ROOT, Daemon, poll
 
 PICO = Decimal(10) ** 12
 
@@ -183,27 +182,26 @@ time.sleep(3600)
 """
 
 
-def daemon_with_worker(folder, monkeypatch, **script):
+def daemon_with_worker(folder, **script):
     """A daemon whose worker is a program that only says hello, or not even that."""
     folder.mkdir()
-    shutil.copy(tools.BIN / "rekindled", folder)
+    shutil.copy(BIN / "rekindled", folder)
     worker = folder / "rekindle-worker"
     worker.write_text(FAKE_WORKER.format(**script))
     worker.chmod(0o755)
-    monkeypatch.setattr(tools, "BIN", folder)
-    return Daemon(folder / "data")
+    return Daemon(folder / "data", programs=folder)
 
 
-def test_a_daemon_without_a_worker_yet_is_starting(tmp_path, monkeypatch):
-    with daemon_with_worker(tmp_path / "bin", monkeypatch, greets=False, protocol=0) as daemon:
+def test_a_daemon_without_a_worker_yet_is_starting(tmp_path):
+    with daemon_with_worker(tmp_path / "bin", greets=False, protocol=0) as daemon:
         answer = requests.get(daemon.url + "/readyz", timeout=10)
         assert (answer.status_code, answer.json()["status"]) == (503, "starting")
         assert requests.get(daemon.url + "/healthz", timeout=10).status_code == 200
         assert value(scrape(daemon), "rekindle_pool_ready_workers") == 0
 
 
-def test_workers_of_another_build_are_refused_and_make_the_node_unready(tmp_path, monkeypatch):
-    with daemon_with_worker(tmp_path / "bin", monkeypatch, greets=True, protocol=1) as daemon:
+def test_workers_of_another_build_are_refused_and_make_the_node_unready(tmp_path):
+    with daemon_with_worker(tmp_path / "bin", greets=True, protocol=1) as daemon:
         answer = poll(lambda: (a := not_ready(requests.get, daemon)).json()["status"] == "workers"
                       and [a], "three workers failed")[0]
         assert "the last" in answer.json()["reasons"][0]["message"]

@@ -444,6 +444,13 @@ TEST_CASE("readiness follows the node, health does not") {
     CHECK(front.get("/readyz").status == 503);
     CHECK(front.get("/readyz").json().at("status") == "draining");
     CHECK(front.get("/healthz").status == 200);
+    front.node->is_draining = false;
+    front.node->unready_for = {{"stalled", "model smol: 1 requests", false},
+                               {"ledger", "it can't be written", true}};
+    CHECK(front.get("/readyz").json().at("reasons").as_array().size() == 2);
+    CHECK(front.get("/healthz").json().at("status") == "ledger");
+    CHECK(front.get("/healthz").json().at("reasons").as_array().size() == 1);
+    front.node->unready_for.clear();
     CHECK(front.get("/healthz").status == 200);
     CHECK(front.get("/").body.starts_with("rekindled "));
 }
