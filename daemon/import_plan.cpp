@@ -14,7 +14,14 @@ namespace rekindle::daemon {
 
 namespace {
 
-constexpr std::string_view kSupportedTypes = "F32, F16, BF16, Q4_0, Q4_1, Q8_0";
+std::string supported_types() {
+    std::string names;
+    for (const kernels::WeightType type : kernels::kWeightTypes) {
+        names += names.empty() ? "" : ", ";
+        names += kernels::weight_type_traits(type).name;
+    }
+    return names;
+}
 constexpr uint32_t kVector = 1;  // Rows of a vector.
 
 Result<void> check_file(const formats::GgufFile& file) {
@@ -68,7 +75,7 @@ public:
             fail(ErrorCode::kUnsupported,
                  fmt::format("tensor {} has type {}, which is not supported{} (supported: {})",
                              name, tensor->type->name, rows == kVector ? " for a vector" : "",
-                             rows == kVector ? "F32, F16, BF16" : kSupportedTypes));
+                             rows == kVector ? "F32, F16, BF16" : supported_types()));
             return;
         }
         planned_.push_back({tensor, static_cast<kernels::WeightType>(tensor->type->number),

@@ -9,10 +9,11 @@
 namespace rekindle::kernels::avx512_vnni {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
-              int32_t* sums) noexcept {
+              int16_t* half_sums) noexcept {
     for (uint32_t block = 0; block < k / kBlockColumns; ++block) {
         const size_t first = static_cast<size_t>(block) * kBlockColumns;
-        quantize_block(values + first, quants + first, scales[block], sums[block]);
+        quantize_block(values + first, quants + first, scales[block],
+                       half_sums + static_cast<size_t>(block) * 2);
     }
 }
 
@@ -33,8 +34,26 @@ void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, con
             return run.operator()<Q4_0>();
         case WeightType::kQ4_1:
             return run.operator()<Q4_1>();
+        case WeightType::kQ5_0:
+            return run.operator()<Q5_0>();
+        case WeightType::kQ5_1:
+            return run.operator()<Q5_1>();
         case WeightType::kQ8_0:
             return run.operator()<Q8_0>();
+        case WeightType::kQ2_K:
+            return run.operator()<Q2_K>();
+        case WeightType::kQ3_K:
+            return run.operator()<Q3_K>();
+        case WeightType::kQ4_K:
+            return run.operator()<Q4_K>();
+        case WeightType::kQ5_K:
+            return run.operator()<Q5_K>();
+        case WeightType::kQ6_K:
+            return run.operator()<Q6_K>();
+        case WeightType::kIQ4_NL:
+            return run.operator()<IQ4_NL>();
+        case WeightType::kIQ4_XS:
+            return run.operator()<IQ4_XS>();
     }
 }
 

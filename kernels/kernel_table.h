@@ -29,10 +29,10 @@ struct PackedMatrix {
 // `tokens` input vectors of k values. The quantised form is filled by `quantize` and read by the
 // quantised types; `values` is read by the float types. Both are always set by the runtime.
 struct Activations {
-    const float* values = nullptr;   // [tokens][k]
-    const int8_t* quants = nullptr;  // [tokens][k]; round(values / scale), in [-127, 127]
-    const float* scales = nullptr;   // [tokens][k / 32]; max |value| of the block / 127
-    const int32_t* sums = nullptr;   // [tokens][k / 32]; sum of the block's quants
+    const float* values = nullptr;       // [tokens][k]
+    const int8_t* quants = nullptr;      // [tokens][k]; round(values / scale), in [-127, 127]
+    const float* scales = nullptr;       // [tokens][k / 32]; max |value| of the block / 127
+    const int16_t* half_sums = nullptr;  // [tokens][k / 16]; sums of 16 quants
     uint32_t tokens = 0;
     uint32_t k = 0;  // Multiple of 32 for quantised weights.
 };
@@ -54,11 +54,11 @@ struct AttentionArgs {
 struct KernelTable {
     std::string_view name;  // "scalar", "avx2", "avx512_vnni"
 
-    // One vector of k values (multiple of 32): quants [k], scales [k / 32], sums [k / 32].
+    // One vector of k values (multiple of 32): quants [k], scales [k / 32], half_sums [k / 16].
     // A block that holds an infinity or a NaN gets the scale NaN and zero quants, so that it shows
     // in every product. Bit-identical in all tables.
     void (*quantize)(const float* values, uint32_t k, int8_t* quants, float* scales,
-                     int32_t* sums) noexcept;
+                     int16_t* half_sums) noexcept;
     // out[token * out_stride + row] for the rows of panels [panel_begin, panel_end), clipped to
     // w.rows. Quantised types: bit-identical in all tables.
     void (*matmul)(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end,

@@ -5,50 +5,84 @@
 
 #include <cstring>
 
-// Packing and unpacking walk the same pieces: `walk_panel` names, for each piece of a panel, its
-// place in the plain row and in the packed panel, and the direction only decides which way memcpy
-// goes. So unpack is the inverse of pack by construction.
+// Packing and unpacking walk the same pieces: `walk_row` names, for each piece of a row, its place
+// in the plain row and in the packed panel, and the direction only decides which way memcpy goes.
+// So unpack is the inverse of pack by construction.
 
 namespace rekindle::kernels {
 namespace {
 
-using detail::kGroupBytes;
-using detail::kHalfRowBytes;
-using detail::kLaneColumns;
+// Consecutive pieces of `width` bytes in GGUF's block; packed, piece i of the 16 rows lies
+// together.
+struct Field {
+    uint32_t plain;  // Offset in GGUF's block.
+    uint32_t width;  // 1, 2 or 4
+    uint32_t count;
+};
 
-// A block of a quantised type: `halves` F16 fields, then `groups` groups of 4 quant bytes a row.
+constexpr uint32_t kFieldsMax = 5;
+
+// A block's fields in their packed order.
 struct BlockShape {
-    uint32_t halves;
-    uint32_t groups;
+    Field fields[kFieldsMax];
 
-    constexpr uint32_t plain_bytes() const { return halves * 2 + groups * kLaneColumns; }
-
-    constexpr uint32_t packed_bytes() const {
-        return halves * kHalfRowBytes + groups * kGroupBytes;
+    constexpr uint32_t bytes() const {
+        uint32_t sum = 0;
+        for (const Field& field : fields) {
+            sum += field.width * field.count;
+        }
+        return sum;
     }
 };
 
-constexpr BlockShape kQ4_0Shape{1, detail::kNibbleGroups};
-constexpr BlockShape kQ4_1Shape{2, detail::kNibbleGroups};
-constexpr BlockShape kQ8_0Shape{1, detail::kByteGroups};
-static_assert(kQ4_0Shape.packed_bytes() == detail::kQ4_0BlockBytes);
-static_assert(kQ4_1Shape.packed_bytes() == detail::kQ4_1BlockBytes);
-static_assert(kQ8_0Shape.packed_bytes() == detail::kQ8_0BlockBytes);
+// As in ggml-common.h; each line says where GGUF has the field.
+constexpr BlockShape kQ4_0Shape{{{0, 2, 1}, {2, 4, 4}}};
+constexpr BlockShape kQ4_1Shape{{{0, 2, 1}, {2, 2, 1}, {4, 4, 4}}};
+constexpr BlockShape kQ5_0Shape{{{0, 2, 1}, {2, 4, 1}, {6, 4, 4}}};
+constexpr BlockShape kQ5_1Shape{{{0, 2, 1}, {2, 2, 1}, {4, 4, 1}, {8, 4, 4}}};
+constexpr BlockShape kQ8_0Shape{{{0, 2, 1}, {2, 4, 8}}};
+constexpr BlockShape kQ2_KShape{{{80, 2, 1}, {82, 2, 1}, {0, 1, 16}, {16, 4, 16}}};
+constexpr BlockShape kQ3_KShape{{{108, 2, 1}, {96, 1, 12}, {0, 4, 8}, {32, 4, 16}}};
+constexpr BlockShape kQ4_KShape{{{0, 2, 1}, {2, 2, 1}, {4, 1, 12}, {16, 4, 32}}};
+constexpr BlockShape kQ5_KShape{{{0, 2, 1}, {2, 2, 1}, {4, 1, 12}, {16, 4, 8}, {48, 4, 32}}};
+constexpr BlockShape kQ6_KShape{{{208, 2, 1}, {192, 1, 16}, {128, 4, 16}, {0, 4, 32}}};
+constexpr BlockShape kIQ4_XSShape{{{0, 2, 1}, {2, 2, 1}, {4, 1, 4}, {8, 4, 32}}};
+static_assert(kQ4_0Shape.bytes() * kPanelRows == detail::kQ4_0Layout.bytes);
+static_assert(kQ4_1Shape.bytes() * kPanelRows == detail::kQ4_1Layout.bytes);
+static_assert(kQ5_0Shape.bytes() * kPanelRows == detail::kQ5_0Layout.bytes);
+static_assert(kQ5_1Shape.bytes() * kPanelRows == detail::kQ5_1Layout.bytes);
+static_assert(kQ8_0Shape.bytes() * kPanelRows == detail::kQ8_0Layout.bytes);
+static_assert(kQ2_KShape.bytes() * kPanelRows == detail::kQ2_KLayout.bytes);
+static_assert(kQ3_KShape.bytes() * kPanelRows == detail::kQ3_KLayout.bytes);
+static_assert(kQ4_KShape.bytes() * kPanelRows == detail::kQ4_KLayout.bytes);
+static_assert(kQ5_KShape.bytes() * kPanelRows == detail::kQ5_KLayout.bytes);
+static_assert(kQ6_KShape.bytes() * kPanelRows == detail::kQ6_KLayout.bytes);
+static_assert(kIQ4_XSShape.bytes() * kPanelRows == detail::kIQ4_XSLayout.bytes);
 
-// move(plain_offset, packed_offset, kBytes) for each piece of row `row` of a panel.
-template <uint32_t kHalves, uint32_t kGroups, typename Move>
-void walk_blocks(uint64_t columns, uint32_t row, const Move& move) {
-    constexpr BlockShape shape{kHalves, kGroups};
-    for (uint64_t block = 0; block < columns / kBlockColumns; ++block) {
-        const uint64_t plain = block * shape.plain_bytes();
-        const uint64_t packed = block * shape.packed_bytes();
-        for (uint32_t half = 0; half < kHalves; ++half) {
-            move.template operator()<2>(plain + half * 2, packed + half * kHalfRowBytes + row * 2);
-        }
-        for (uint32_t group = 0; group < kGroups; ++group) {
-            move.template operator()<kLaneColumns>(
-                plain + kHalves * 2 + group * kLaneColumns,
-                packed + kHalves * kHalfRowBytes + group * kGroupBytes + row * kLaneColumns);
+// move(plain_offset, packed_offset) for each piece of a field, with the width as a constant.
+template <uint32_t kWidth, typename Move>
+void walk_field(const Field& field, uint64_t plain, uint64_t packed, uint32_t row,
+                const Move& move) {
+    for (uint32_t piece = 0; piece < field.count; ++piece) {
+        move.template operator()<kWidth>(plain + field.plain + piece * kWidth,
+                                         packed + (piece * kPanelRows + row) * kWidth);
+    }
+}
+
+template <typename Move>
+void walk_blocks(const BlockShape& shape, uint64_t blocks, uint32_t row, const Move& move) {
+    uint64_t packed = 0;
+    for (uint64_t block = 0; block < blocks; ++block) {
+        const uint64_t plain = block * shape.bytes();
+        for (const Field& field : shape.fields) {
+            if (field.width == 4) {
+                walk_field<4>(field, plain, packed, row, move);
+            } else if (field.width == 2) {
+                walk_field<2>(field, plain, packed, row, move);
+            } else {
+                walk_field<1>(field, plain, packed, row, move);
+            }
+            packed += uint64_t{field.width} * field.count * kPanelRows;
         }
     }
 }
@@ -62,6 +96,39 @@ void walk_values(uint64_t columns, uint32_t row, const Move& move) {
     }
 }
 
+const BlockShape& shape_of(WeightType type) {
+    switch (type) {
+        case WeightType::kQ4_0:
+        case WeightType::kIQ4_NL:
+            return kQ4_0Shape;
+        case WeightType::kQ4_1:
+            return kQ4_1Shape;
+        case WeightType::kQ5_0:
+            return kQ5_0Shape;
+        case WeightType::kQ5_1:
+            return kQ5_1Shape;
+        case WeightType::kQ8_0:
+            return kQ8_0Shape;
+        case WeightType::kQ2_K:
+            return kQ2_KShape;
+        case WeightType::kQ3_K:
+            return kQ3_KShape;
+        case WeightType::kQ4_K:
+            return kQ4_KShape;
+        case WeightType::kQ5_K:
+            return kQ5_KShape;
+        case WeightType::kQ6_K:
+            return kQ6_KShape;
+        case WeightType::kIQ4_XS:
+            return kIQ4_XSShape;
+        case WeightType::kF32:
+        case WeightType::kF16:
+        case WeightType::kBF16:
+            break;
+    }
+    check_failed(__FILE__, __LINE__, "shape_of", "float types have no blocks");
+}
+
 template <typename Move>
 void walk_row(WeightType type, uint64_t columns, uint32_t row, const Move& move) {
     switch (type) {
@@ -71,12 +138,9 @@ void walk_row(WeightType type, uint64_t columns, uint32_t row, const Move& move)
             return walk_values<2, 1>(columns, row, move);
         case WeightType::kBF16:
             return walk_values<2, 2>(columns, row, move);
-        case WeightType::kQ4_0:
-            return walk_blocks<kQ4_0Shape.halves, kQ4_0Shape.groups>(columns, row, move);
-        case WeightType::kQ4_1:
-            return walk_blocks<kQ4_1Shape.halves, kQ4_1Shape.groups>(columns, row, move);
-        case WeightType::kQ8_0:
-            return walk_blocks<kQ8_0Shape.halves, kQ8_0Shape.groups>(columns, row, move);
+        default:
+            return walk_blocks(shape_of(type), columns / weight_type_traits(type).block_columns,
+                               row, move);
     }
 }
 

@@ -1,13 +1,17 @@
 // Matrix product, quantisation and row lookup in plain C++: the reference for every other table.
 //
-// Quantised types, for every output and for the blocks b in ascending order:
-//     dot  = sum over the block's k of (integer weight) * (integer activation)    exact, int32
+// Quantised types, for every output and for the slices b of 32 columns in ascending order, with the
+// halves h of 16 columns:
+//     dot  = sum over h of factor[h] * sum over its k of quant(W) * quant(A)      exact, int32
 //     acc  = fma(dW[b] * dA[b], float(dot), acc)                                  float32
-//     acc  = fma(oW[b], dA[b] * float(sum[b]), acc)                               Q4_1 only
-// float(dot) and float(sum) are exact (below 2^24), so this order is the whole definition: tables
-// that keep to it agree with this one bit for bit.
+//     sum  = sum over h of min[h] * sum over its k of quant(A)                    exact, int32
+//     acc  = fma(oW[b], dA[b] * float(sum), acc)                                  with offsets only
+// (detail/scalar_unpack.h says which type has what; factors and mins are 1 for most.) float(dot)
+// and float(sum) are exact: |dot| < 2^24 for Q6_K's extremes, 32 * 128 * 127 * 32. So this order is
+// the whole definition: tables that keep to it agree with this one bit for bit.
 #include "kernels/detail/half.h"
 #include "kernels/detail/r16.h"
+#include "kernels/detail/scalar_unpack.h"
 #include "kernels/detail/tables.h"
 
 #include <algorithm>
@@ -18,19 +22,10 @@
 namespace rekindle::kernels::scalar {
 namespace {
 
-using detail::kGroupBytes;
-using detail::kLaneColumns;
-using detail::kNibbleGroups;
+using detail::PanelSlice;
 
-// Tokens that share one unpacked block: their 16 accumulators each stay in the first-level cache.
+// Tokens that share one unpacked slice: their 16 accumulators each stay in the first-level cache.
 constexpr uint32_t kTokenTile = 8;
-
-// One block of 16 rows x 32 columns, unpacked.
-struct PanelBlock {
-    float scales[kPanelRows];
-    float offsets[kPanelRows];
-    int16_t quants[kPanelRows][kBlockColumns];
-};
 
 uint16_t load_half(const std::byte* place) {
     uint16_t half = 0;
@@ -38,93 +33,38 @@ uint16_t load_half(const std::byte* place) {
     return half;
 }
 
-void unpack_halves(const std::byte* halves, float (&out)[kPanelRows]) {
-    for (uint32_t row = 0; row < kPanelRows; ++row) {
-        out[row] = detail::half_to_float(load_half(halves + row * 2));
-    }
-}
-
-// Low nibbles are the first 16 columns, high nibbles the last 16. `zero` is the nibble that means
-// 0.
-void unpack_nibbles(const std::byte* groups, int zero, PanelBlock& out) {
-    for (uint32_t group = 0; group < kNibbleGroups; ++group) {
-        for (uint32_t place = 0; place < kGroupBytes; ++place) {
-            const int pair = std::to_integer<int>(groups[group * kGroupBytes + place]);
-            int16_t* row = out.quants[place / kLaneColumns];
-            const uint32_t column = group * kLaneColumns + place % kLaneColumns;
-            row[column] = static_cast<int16_t>((pair & 15) - zero);
-            row[column + kBlockColumns / 2] = static_cast<int16_t>((pair >> 4) - zero);
-        }
-    }
-}
-
-struct Q4_0 {
-    static constexpr uint32_t kBlockBytes = detail::kQ4_0BlockBytes;
-    static constexpr bool kHasOffset = false;
-
-    static void unpack(const std::byte* block, PanelBlock& out) {
-        unpack_halves(block, out.scales);
-        unpack_nibbles(block + detail::kQ4_0Quants, 8, out);
-    }
-};
-
-struct Q4_1 {
-    static constexpr uint32_t kBlockBytes = detail::kQ4_1BlockBytes;
-    static constexpr bool kHasOffset = true;
-
-    static void unpack(const std::byte* block, PanelBlock& out) {
-        unpack_halves(block, out.scales);
-        unpack_halves(block + detail::kQ4_1Offsets, out.offsets);
-        unpack_nibbles(block + detail::kQ4_1Quants, 0, out);
-    }
-};
-
-struct Q8_0 {
-    static constexpr uint32_t kBlockBytes = detail::kQ8_0BlockBytes;
-    static constexpr bool kHasOffset = false;
-
-    static void unpack(const std::byte* block, PanelBlock& out) {
-        unpack_halves(block, out.scales);
-        const std::byte* groups = block + detail::kQ8_0Quants;
-        for (uint32_t place = 0; place < detail::kByteGroups * kGroupBytes; ++place) {
-            const uint32_t row = place % kGroupBytes / kLaneColumns;
-            const uint32_t column = place / kGroupBytes * kLaneColumns + place % kLaneColumns;
-            out.quants[row][column] = std::to_integer<int8_t>(groups[place]);
-        }
-    }
-};
-
-template <bool kHasOffset>
-void accumulate_block(const PanelBlock& block, const Activations& x, uint32_t token, uint32_t index,
-                      float (&acc)[kPanelRows]) {
-    const size_t column = size_t{index} * kBlockColumns;
-    const size_t x_block = size_t{token} * (x.k / kBlockColumns) + index;
+void accumulate_slice(const PanelSlice& w, bool offsets, const Activations& x, uint32_t token,
+                      uint32_t slice, float (&acc)[kPanelRows]) {
+    const size_t x_slice = size_t{token} * (x.k / kBlockColumns) + slice;
     int16_t quants[kBlockColumns];
     for (uint32_t c = 0; c < kBlockColumns; ++c) {
-        quants[c] = x.quants[size_t{token} * x.k + column + c];
+        quants[c] = x.quants[size_t{token} * x.k + size_t{slice} * kBlockColumns + c];
     }
-    const float x_scale = x.scales[x_block];
-    const float x_offset = x_scale * static_cast<float>(x.sums[x_block]);
+    const float x_scale = x.scales[x_slice];
+    const int16_t* half_sums = x.half_sums + x_slice * 2;
     for (uint32_t row = 0; row < kPanelRows; ++row) {
-        int32_t dot = 0;
-        for (uint32_t c = 0; c < kBlockColumns; ++c) {
-            dot += block.quants[row][c] * quants[c];
+        int32_t dots[2] = {};
+        for (uint32_t c = 0; c < kBlockColumns / 2; ++c) {
+            dots[0] += w.quants[row][c] * quants[c];
+            dots[1] += w.quants[row][c + kBlockColumns / 2] * quants[c + kBlockColumns / 2];
         }
-        acc[row] = std::fma(block.scales[row] * x_scale, static_cast<float>(dot), acc[row]);
-        if constexpr (kHasOffset) {
-            acc[row] = std::fma(block.offsets[row], x_offset, acc[row]);
+        const int32_t dot = w.factors[0][row] * dots[0] + w.factors[1][row] * dots[1];
+        acc[row] = std::fma(w.scales[row] * x_scale, static_cast<float>(dot), acc[row]);
+        if (offsets) {
+            const int32_t sum = w.mins[0][row] * half_sums[0] + w.mins[1][row] * half_sums[1];
+            acc[row] = std::fma(w.offsets[row], x_scale * static_cast<float>(sum), acc[row]);
         }
     }
 }
 
-template <typename Type>
-void quantised_tile(const std::byte* panel, const Activations& x, uint32_t token, uint32_t tokens,
-                    float (&acc)[kTokenTile][kPanelRows]) {
-    for (uint32_t block = 0; block < x.k / kBlockColumns; ++block) {
-        PanelBlock unpacked;
-        Type::unpack(panel + size_t{block} * Type::kBlockBytes, unpacked);
+void quantised_tile(WeightType type, const std::byte* panel, const Activations& x, uint32_t token,
+                    uint32_t tokens, float (&acc)[kTokenTile][kPanelRows]) {
+    const bool offsets = detail::has_offsets(type);
+    for (uint32_t slice = 0; slice < x.k / kBlockColumns; ++slice) {
+        PanelSlice unpacked;
+        detail::unpack_slice(type, panel, slice, 0, kPanelRows, unpacked);
         for (uint32_t t = 0; t < tokens; ++t) {
-            accumulate_block<Type::kHasOffset>(unpacked, x, token + t, block, acc[t]);
+            accumulate_slice(unpacked, offsets, x, token + t, slice, acc[t]);
         }
     }
 }
@@ -177,12 +117,8 @@ void compute_tile(WeightType type, const std::byte* panel, const Activations& x,
             return float_tile<F16>(panel, x, token, tokens, acc);
         case WeightType::kBF16:
             return float_tile<BF16>(panel, x, token, tokens, acc);
-        case WeightType::kQ4_0:
-            return quantised_tile<Q4_0>(panel, x, token, tokens, acc);
-        case WeightType::kQ4_1:
-            return quantised_tile<Q4_1>(panel, x, token, tokens, acc);
-        case WeightType::kQ8_0:
-            return quantised_tile<Q8_0>(panel, x, token, tokens, acc);
+        default:
+            return quantised_tile(type, panel, x, token, tokens, acc);
     }
 }
 
@@ -192,7 +128,7 @@ int32_t round_to_int(float value) {
     return static_cast<int32_t>((value + kShift) - kShift);
 }
 
-void quantize_block(const float* values, int8_t* quants, float& scale, int32_t& sum) {
+void quantize_block(const float* values, int8_t* quants, float& scale, int16_t* half_sums) {
     uint32_t max_bits = 0;  // Bits of non-negative floats order as the floats; NaN is above all.
     for (uint32_t c = 0; c < kBlockColumns; ++c) {
         max_bits = std::max(max_bits, std::bit_cast<uint32_t>(values[c]) & 0x7fffffffU);
@@ -205,21 +141,24 @@ void quantize_block(const float* values, int8_t* quants, float& scale, int32_t& 
     if (!finite) {
         scale = std::bit_cast<float>(0x7fc00000U);
     }
-    sum = 0;
+    int32_t sums[2] = {};
     for (uint32_t c = 0; c < kBlockColumns; ++c) {
         const int32_t quant = finite ? round_to_int(values[c] * inverse) : 0;
         quants[c] = static_cast<int8_t>(quant);
-        sum += quant;
+        sums[c / (kBlockColumns / 2)] += quant;
     }
+    half_sums[0] = static_cast<int16_t>(sums[0]);
+    half_sums[1] = static_cast<int16_t>(sums[1]);
 }
 
 }  // namespace
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
-              int32_t* sums) noexcept {
+              int16_t* half_sums) noexcept {
     for (uint32_t block = 0; block < k / kBlockColumns; ++block) {
         const size_t first = size_t{block} * kBlockColumns;
-        quantize_block(values + first, quants + first, scales[block], sums[block]);
+        quantize_block(values + first, quants + first, scales[block],
+                       half_sums + size_t{block} * 2);
     }
 }
 
@@ -249,14 +188,16 @@ void dequantize_row(const PackedMatrix& w, uint32_t row, float* out) noexcept {
             out[k] = Type::load(panel, k, lane);
         }
     };
-    const auto each_block = [&]<typename Type>() {
-        for (uint32_t block = 0; block < w.columns / kBlockColumns; ++block) {
-            PanelBlock unpacked;
-            Type::unpack(panel + size_t{block} * Type::kBlockBytes, unpacked);
+    const auto each_slice = [&] {
+        PanelSlice slice;
+        for (uint32_t first = 0; first < w.columns; first += kBlockColumns) {
+            detail::unpack_slice(w.type, panel, first / kBlockColumns, lane, lane + 1, slice);
             for (uint32_t c = 0; c < kBlockColumns; ++c) {
-                const float value = unpacked.scales[lane] * unpacked.quants[lane][c];
-                out[block * kBlockColumns + c] =
-                    Type::kHasOffset ? value + unpacked.offsets[lane] : value;
+                const uint32_t half = c / (kBlockColumns / 2);
+                const auto quant =
+                    static_cast<float>(slice.factors[half][lane] * slice.quants[lane][c]);
+                const auto min = static_cast<float>(slice.mins[half][lane]);
+                out[first + c] = slice.scales[lane] * quant + slice.offsets[lane] * min;
             }
         }
     };
@@ -267,12 +208,8 @@ void dequantize_row(const PackedMatrix& w, uint32_t row, float* out) noexcept {
             return each_value.operator()<F16>();
         case WeightType::kBF16:
             return each_value.operator()<BF16>();
-        case WeightType::kQ4_0:
-            return each_block.operator()<Q4_0>();
-        case WeightType::kQ4_1:
-            return each_block.operator()<Q4_1>();
-        case WeightType::kQ8_0:
-            return each_block.operator()<Q8_0>();
+        default:
+            return each_slice();
     }
 }
 

@@ -22,7 +22,7 @@ ActivationBuffer::ActivationBuffer(uint32_t rows_max, uint32_t k, Rounding round
       values_(size_t{rows_max} * terms_ * k),
       quants_(size_t{rows_max} * terms_ * blocks_ * kernels::kBlockColumns),
       scales_(size_t{rows_max} * terms_ * blocks_),
-      sums_(size_t{rows_max} * terms_ * blocks_) {}
+      half_sums_(size_t{rows_max} * terms_ * blocks_ * 2) {}
 
 void ActivationBuffer::quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept {
     if (blocks_ == 0) {
@@ -46,14 +46,14 @@ void ActivationBuffer::quantize(const kernels::KernelTable& kernels, uint32_t in
 
 void ActivationBuffer::quantize_term(const kernels::KernelTable& kernels, size_t vector) noexcept {
     kernels.quantize(values_.data() + vector * k_, k_, quants_.data() + vector * k_,
-                     scales_.data() + vector * blocks_, sums_.data() + vector * blocks_);
+                     scales_.data() + vector * blocks_, half_sums_.data() + vector * blocks_ * 2);
 }
 
 kernels::Activations ActivationBuffer::view(uint32_t rows) const noexcept {
     return {.values = values_.data(),
             .quants = quants_.data(),
             .scales = scales_.data(),
-            .sums = sums_.data(),
+            .half_sums = half_sums_.data(),
             .tokens = rows * terms_,
             .k = k_};
 }

@@ -45,7 +45,7 @@ private:
     AlignedBuffer<float> values_;   // [rows_max][terms][k]; 0 in a second term
     AlignedBuffer<int8_t> quants_;  // [rows_max][terms][k]
     AlignedBuffer<float> scales_;   // [rows_max][terms][blocks]
-    AlignedBuffer<int32_t> sums_;   // [rows_max][terms][blocks]
+    AlignedBuffer<int16_t> half_sums_;  // [rows_max][terms][2 * blocks]
 };
 
 // One product: out[row * weights->rows + i], i < weights->rows.

@@ -2,6 +2,7 @@
 // token has its own accumulator and goes through k in ascending order, so its bits don't depend on
 // its tile. scalar_matmul.cpp states the order of the quantised types; it is the same here.
 #pragma once
+#include "kernels/detail/avx2_types.inl"
 #include "kernels/detail/r16.h"
 #include "kernels/kernel_table.h"
 
@@ -10,19 +11,9 @@
 namespace rekindle::kernels::avx2 {
 namespace {
 
-constexpr uint32_t kLanes = 8;        // Floats in a 256-bit register.
 constexpr uint32_t kRowHalves = 2;    // Registers for the 16 rows of a panel.
 constexpr uint32_t kTokenTile = 4;    // 8 integer accumulators beside weights and masks.
 constexpr uint32_t kTokenChunk = 64;  // Tokens that pass over a panel before the next one starts.
-
-[[gnu::always_inline]] inline __m256i load_bytes(const void* place) {
-    return _mm256_loadu_si256(static_cast<const __m256i*>(place));
-}
-
-// Eight F16 values, exactly.
-[[gnu::always_inline]] inline __m256 load_halves(const void* place) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(place)));
-}
 
 // Four int8 of one token for all rows.
 [[gnu::always_inline]] inline __m256i broadcast_quants(const int8_t* quants) {
@@ -31,106 +22,101 @@ constexpr uint32_t kTokenChunk = 64;  // Tokens that pass over a panel before th
     return _mm256_set1_epi32(four);
 }
 
-// Adds four products a row, exactly: pairs stay within int16 (15 * 127 * 2, and 128 * 127 * 2 for
-// the signed form below).
-[[gnu::always_inline]] inline __m256i add_dot(__m256i dots, __m256i pairs) {
-    return _mm256_add_epi32(dots, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+// The sums of a token's two halves of a slice as int16 pairs, for all rows.
+[[gnu::always_inline]] inline __m256i broadcast_sums(const int16_t* half_sums) {
+    int32_t two = 0;
+    __builtin_memcpy(&two, half_sums, sizeof two);
+    return _mm256_set1_epi32(two);
 }
 
-// Nibbles are multiplied as they are (unsigned); kBias * sum(activations) is taken off the dot.
-template <uint32_t kBlock, uint32_t kQuantsAt, bool kOffset, int32_t kZero>
-struct NibbleType {
-    static constexpr bool kQuantised = true;
-    static constexpr uint32_t kBlockBytes = kBlock;
-    static constexpr uint32_t kGroups = detail::kNibbleGroups;
-    static constexpr bool kHasOffset = kOffset;
-    static constexpr int32_t kBias = kZero;
-
-    struct Weights {
-        __m256i low;   // Columns 4 j … of eight rows.
-        __m256i high;  // Columns 16 + 4 j ….
-    };
-
-    [[gnu::always_inline]] static Weights weights(const std::byte* block, uint32_t group,
-                                                  uint32_t half) {
-        const __m256i nibble = _mm256_set1_epi8(15);
-        const __m256i pair =
-            load_bytes(block + kQuantsAt + group * detail::kGroupBytes + half * 32);
-        return {_mm256_and_si256(pair, nibble),
-                _mm256_and_si256(_mm256_srli_epi16(pair, 4), nibble)};
-    }
-
-    [[gnu::always_inline]] static __m256i dot(__m256i dots, const Weights& w,
-                                              const int8_t* quants) {
-        dots = add_dot(dots, _mm256_maddubs_epi16(w.low, broadcast_quants(quants)));
-        const __m256i upper = broadcast_quants(quants + kBlockColumns / 2);
-        return add_dot(dots, _mm256_maddubs_epi16(w.high, upper));
-    }
+// What multiplies the products of columns 0 to 15 and of 16 to 31, as int16, twice for each row.
+struct SliceFactors {
+    __m256i pairs;  // (first, second) of each row.
+    __m256i half[2];
 };
 
-using Q4_0 = NibbleType<detail::kQ4_0BlockBytes, detail::kQ4_0Quants, false, 8>;
-using Q4_1 = NibbleType<detail::kQ4_1BlockBytes, detail::kQ4_1Quants, true, 0>;
-
-// Signed bytes: |w| * (a with w's sign).
-struct Q8_0 {
-    static constexpr bool kQuantised = true;
-    static constexpr uint32_t kBlockBytes = detail::kQ8_0BlockBytes;
-    static constexpr uint32_t kGroups = detail::kByteGroups;
-    static constexpr bool kHasOffset = false;
-    static constexpr int32_t kBias = 0;
-
-    struct Weights {
-        __m256i magnitude;
-        __m256i sign;
-    };
-
-    [[gnu::always_inline]] static Weights weights(const std::byte* block, uint32_t group,
-                                                  uint32_t half) {
-        const __m256i bytes =
-            load_bytes(block + detail::kQ8_0Quants + group * detail::kGroupBytes + half * 32);
-        return {_mm256_abs_epi8(bytes), bytes};
+template <typename Type>
+[[gnu::always_inline]] inline SliceFactors slice_factors(const std::byte* block, uint32_t slice,
+                                                         uint32_t rows) {
+    if constexpr (Type::kScaling == Scaling::kHalves || Type::kScaling == Scaling::kHalvesOffset) {
+        const __m256i both = Type::factors(block, slice, rows);
+        const __m256i upper = _mm256_srli_epi32(both, 16);
+        const __m256i lower = _mm256_blend_epi16(both, _mm256_setzero_si256(), 0xaa);
+        return {both,
+                {_mm256_or_si256(lower, _mm256_slli_epi32(lower, 16)),
+                 _mm256_or_si256(upper, _mm256_slli_epi32(upper, 16))}};
+    } else {
+        const __m256i one = _mm256_set1_epi16(1);
+        return {one, {one, one}};
     }
+}
 
-    [[gnu::always_inline]] static __m256i dot(__m256i dots, const Weights& w,
-                                              const int8_t* quants) {
-        const __m256i signed_quants = _mm256_sign_epi8(broadcast_quants(quants), w.sign);
-        return add_dot(dots, _mm256_maddubs_epi16(w.magnitude, signed_quants));
-    }
-};
-
-// Adds one block of 16 rows x 32 columns to the accumulators. `quants` [token] points at the
-// block's columns, `place` [token] at its scale and sum.
+// The slice's products of kTokens tokens, for eight rows: exact integers.
 template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void add_block(const std::byte* block, const Activations& x,
-                                             const int8_t* quants, size_t place,
-                                             __m256 (&acc)[kTokens][kRowHalves]) {
-    const size_t blocks = x.k / kBlockColumns;
-    for (uint32_t half = 0; half < kRowHalves; ++half) {
+[[gnu::always_inline]] inline void slice_dots(const std::byte* block, uint32_t slice, uint32_t rows,
+                                              const SliceFactors& factors, const int8_t* quants,
+                                              size_t quants_stride, __m256i (&dots)[kTokens]) {
+#pragma clang loop unroll(full)
+    for (uint32_t first = 0; first < detail::kSliceGroups; first += Type::kSumGroups) {
+        __m256i sums[kTokens];
+#pragma clang loop unroll(full)
+        for (uint32_t i = 0; i < Type::kSumGroups; ++i) {
+            const uint32_t g = first + i;
+            const __m256i weights = Type::group(block, slice, g, rows);
+            const __m256i magnitude = Type::kSigned ? _mm256_abs_epi8(weights) : weights;
+#pragma clang loop unroll(full)
+            for (uint32_t t = 0; t < kTokens; ++t) {
+                __m256i four =
+                    broadcast_quants(quants + t * quants_stride + g * detail::kLaneColumns);
+                four = Type::kSigned ? _mm256_sign_epi8(four, weights) : four;
+                const __m256i products = _mm256_maddubs_epi16(magnitude, four);
+                sums[t] = i == 0 ? products : _mm256_add_epi16(sums[t], products);
+            }
+        }
+        const __m256i factor = factors.half[first / (detail::kSliceGroups / 2)];
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < kTokens; ++t) {
+            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(sums[t], factor));
+        }
+    }
+}
+
+// Adds a slice of 16 rows x 32 columns to the accumulators. `quants` [token] points at the slice's
+// columns, `place` [token] at its scale.
+template <typename Type, uint32_t kTokens>
+[[gnu::always_inline]] inline void add_slice(const std::byte* block, uint32_t slice,
+                                             const Activations& x, const int8_t* quants,
+                                             size_t place, __m256 (&acc)[kTokens][kRowHalves]) {
+    const size_t slices = x.k / kBlockColumns;
+    for (uint32_t rows = 0; rows < kRowHalves; ++rows) {
+        const SliceFactors factors = slice_factors<Type>(block, slice, rows);
         __m256i dots[kTokens];
 #pragma clang loop unroll(full)
         for (uint32_t t = 0; t < kTokens; ++t) {
-            dots[t] = _mm256_set1_epi32(-Type::kBias * x.sums[place + t * blocks]);
-        }
-#pragma clang loop unroll(full)
-        for (uint32_t group = 0; group < Type::kGroups; ++group) {
-            const typename Type::Weights weights = Type::weights(block, group, half);
-#pragma clang loop unroll(full)
-            for (uint32_t t = 0; t < kTokens; ++t) {
-                const int8_t* four = quants + t * size_t{x.k} + group * detail::kLaneColumns;
-                dots[t] = Type::dot(dots[t], weights, four);
+            dots[t] = _mm256_setzero_si256();
+            if constexpr (Type::kBias != 0) {
+                const __m256i sums = broadcast_sums(x.half_sums + (place + t * slices) * 2);
+                const __m256i weighted = _mm256_madd_epi16(sums, factors.pairs);
+                dots[t] = _mm256_mullo_epi32(weighted, _mm256_set1_epi32(-Type::kBias));
             }
         }
-        const __m256 scales = load_halves(block + half * 16);
+        slice_dots<Type>(block, slice, rows, factors, quants, x.k, dots);
+        const __m256 scales = Type::scales(block, slice, rows);
 #pragma clang loop unroll(full)
         for (uint32_t t = 0; t < kTokens; ++t) {
-            const __m256 x_scale = _mm256_set1_ps(x.scales[place + t * blocks]);
-            acc[t][half] = _mm256_fmadd_ps(_mm256_mul_ps(scales, x_scale),
-                                           _mm256_cvtepi32_ps(dots[t]), acc[t][half]);
-            if constexpr (Type::kHasOffset) {
-                const __m256 offsets = load_halves(block + detail::kQ4_1Offsets + half * 16);
-                const float x_offset =
-                    x.scales[place + t * blocks] * static_cast<float>(x.sums[place + t * blocks]);
-                acc[t][half] = _mm256_fmadd_ps(offsets, _mm256_set1_ps(x_offset), acc[t][half]);
+            const __m256 x_scale = _mm256_set1_ps(x.scales[place + t * slices]);
+            acc[t][rows] = _mm256_fmadd_ps(_mm256_mul_ps(scales, x_scale),
+                                           _mm256_cvtepi32_ps(dots[t]), acc[t][rows]);
+            if constexpr (Type::kScaling == Scaling::kOffset ||
+                          Type::kScaling == Scaling::kHalvesOffset) {
+                __m256i mins = _mm256_set1_epi16(1);
+                if constexpr (Type::kScaling == Scaling::kHalvesOffset) {
+                    mins = Type::mins(block, slice, rows);
+                }
+                const __m256i sums = broadcast_sums(x.half_sums + (place + t * slices) * 2);
+                const __m256 sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, mins));
+                acc[t][rows] = _mm256_fmadd_ps(Type::offsets(block, slice, rows),
+                                               _mm256_mul_ps(x_scale, sum), acc[t][rows]);
             }
         }
     }
@@ -140,12 +126,15 @@ template <typename Type, uint32_t kTokens>
 [[gnu::always_inline]] inline void quantised_tile(const std::byte* panel, const Activations& x,
                                                   uint32_t token,
                                                   __m256 (&acc)[kTokens][kRowHalves]) {
-    const uint32_t blocks = x.k / kBlockColumns;
+    const uint32_t slices = x.k / kBlockColumns;
     const int8_t* quants = x.quants + static_cast<size_t>(token) * x.k;
-    for (uint32_t block = 0; block < blocks; ++block) {
-        add_block<Type>(panel, x, quants, static_cast<size_t>(token) * blocks + block, acc);
-        panel += Type::kBlockBytes;
-        quants += kBlockColumns;
+    const size_t place = static_cast<size_t>(token) * slices;
+    for (uint32_t first = 0; first < slices; first += Type::kSlices) {
+        for (uint32_t slice = 0; slice < Type::kSlices; ++slice) {
+            add_slice<Type>(panel, slice, x, quants, place + first + slice, acc);
+            quants += kBlockColumns;
+        }
+        panel += Type::kBlock.bytes;
     }
 }
 

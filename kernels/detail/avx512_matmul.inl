@@ -3,6 +3,7 @@
 // tile. scalar_matmul.cpp states the order of the quantised types; it is the same here.
 #pragma once
 #include "kernels/detail/avx512_common.inl"
+#include "kernels/detail/avx512_types.inl"
 #include "kernels/detail/r16.h"
 #include "kernels/kernel_table.h"
 
@@ -17,141 +18,157 @@ constexpr uint32_t kTokenTile = 8;
 // KiB, which the second-level cache keeps while the panels stream by.
 constexpr uint32_t kTokenChunk = 64;
 
-// vpdpbusd takes unsigned weights: u = signed + kBias, corrected by -kBias * sum(activations).
-struct Q4_0 {
-    static constexpr bool kQuantised = true;
-    static constexpr uint32_t kBlockBytes = detail::kQ4_0BlockBytes;
-    static constexpr bool kHasOffset = false;
-    static constexpr int32_t kBias = 8;
+template <typename Type>
+constexpr bool kHasHalves =
+    Type::kScaling == Scaling::kHalves || Type::kScaling == Scaling::kHalvesOffset;
+template <typename Type>
+constexpr bool kHasOffsets =
+    Type::kScaling == Scaling::kOffset || Type::kScaling == Scaling::kHalvesOffset;
 
-    // The groups of k-step j (low) and j + 4 (high).
-    [[gnu::always_inline]] static void quants(const std::byte* block, uint32_t j, __m512i& low,
-                                              __m512i& high) {
-        split_nibbles(block + detail::kQ4_0Quants + j * detail::kGroupBytes, low, high);
-    }
-
-    [[gnu::always_inline]] static void split_nibbles(const std::byte* group, __m512i& low,
-                                                     __m512i& high) {
-        const __m512i nibble = _mm512_set1_epi8(15);
-        const __m512i pair = load_bytes(group);
-        low = _mm512_and_si512(pair, nibble);
-        high = _mm512_and_si512(_mm512_srli_epi16(pair, 4), nibble);
-    }
-};
-
-struct Q4_1 {
-    static constexpr bool kQuantised = true;
-    static constexpr uint32_t kBlockBytes = detail::kQ4_1BlockBytes;
-    static constexpr bool kHasOffset = true;
-    static constexpr int32_t kBias = 0;
-
-    [[gnu::always_inline]] static void quants(const std::byte* block, uint32_t j, __m512i& low,
-                                              __m512i& high) {
-        Q4_0::split_nibbles(block + detail::kQ4_1Quants + j * detail::kGroupBytes, low, high);
-    }
-};
-
-struct Q8_0 {
-    static constexpr bool kQuantised = true;
-    static constexpr uint32_t kBlockBytes = detail::kQ8_0BlockBytes;
-    static constexpr bool kHasOffset = false;
-    static constexpr int32_t kBias = 128;
-
-    [[gnu::always_inline]] static void quants(const std::byte* block, uint32_t j, __m512i& low,
-                                              __m512i& high) {
-        const __m512i sign = _mm512_set1_epi8(-128);
-        const std::byte* groups = block + detail::kQ8_0Quants;
-        low = _mm512_xor_si512(load_bytes(groups + j * detail::kGroupBytes), sign);
-        high = _mm512_xor_si512(load_bytes(groups + (j + 4) * detail::kGroupBytes), sign);
-    }
-};
-
-// What a tile needs of 16 blocks of its tokens beside the quants, gathered so that the inner loop
-// reads it at fixed places: [token][block].
+// What a tile needs of 16 slices of its tokens beside the quants, gathered so that the inner loop
+// reads it at fixed places: [token][slice].
 template <uint32_t kTokens>
-struct BlockFactors {
+struct SliceTerms {
     alignas(64) float scales[kTokens][kLanes];
+    alignas(64) int32_t sums[kTokens][kLanes];    // Pairs of int16: the two half sums.
     alignas(64) int32_t biases[kTokens][kLanes];  // -kBias * sum: where the integer dot starts.
-    alignas(64) float offsets[kTokens][kLanes];   // scale * sum; Q4_1 only.
+    alignas(64) float offsets[kTokens][kLanes];   // scale * sum
 };
 
 template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void gather_factors(const Activations& x, uint32_t token,
-                                                  uint32_t first_block,
-                                                  BlockFactors<kTokens>& factors) {
-    const uint32_t blocks = x.k / kBlockColumns;
-    const __mmask16 mask = first_lanes(blocks - first_block);
+[[gnu::always_inline]] inline void gather_terms(const Activations& x, uint32_t token,
+                                                uint32_t first_slice, SliceTerms<kTokens>& terms) {
+    const uint32_t slices = x.k / kBlockColumns;
+    const __mmask16 mask = first_lanes(slices - first_slice);
     for (uint32_t t = 0; t < kTokens; ++t) {
-        const size_t place = static_cast<size_t>(token + t) * blocks + first_block;
+        const size_t place = static_cast<size_t>(token + t) * slices + first_slice;
         const __m512 scales = _mm512_maskz_loadu_ps(mask, x.scales + place);
-        const __m512i sums = _mm512_maskz_loadu_epi32(mask, x.sums + place);
-        _mm512_store_ps(factors.scales[t], scales);
-        if constexpr (Type::kHasOffset) {
-            _mm512_store_ps(factors.offsets[t], _mm512_mul_ps(scales, _mm512_cvtepi32_ps(sums)));
+        const __m512i pairs = _mm512_maskz_loadu_epi32(mask, x.half_sums + place * 2);
+        _mm512_store_ps(terms.scales[t], scales);
+        if constexpr (kHasHalves<Type>) {
+            _mm512_store_si512(terms.sums[t], pairs);
         } else {
-            _mm512_store_si512(factors.biases[t],
-                               _mm512_mullo_epi32(sums, _mm512_set1_epi32(-Type::kBias)));
+            const __m512i sums = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+            if constexpr (kHasOffsets<Type>) {
+                _mm512_store_ps(terms.offsets[t], _mm512_mul_ps(scales, _mm512_cvtepi32_ps(sums)));
+            } else {
+                _mm512_store_si512(terms.biases[t],
+                                   _mm512_mullo_epi32(sums, _mm512_set1_epi32(-Type::kBias)));
+            }
         }
     }
 }
 
-// Adds one block of 16 rows x 32 columns to the accumulators. `index` counts from the first of the
-// blocks in `factors`; `quants` [token] points at the block's 32 columns.
+// Groups [first, end) of a slice into the integer dots.
 template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void add_block(const std::byte* block, const int8_t* quants,
-                                             size_t quants_stride,
-                                             const BlockFactors<kTokens>& factors, uint32_t index,
+[[gnu::always_inline]] inline void add_groups(const std::byte* block, uint32_t slice,
+                                              uint32_t first, uint32_t end, const int8_t* quants,
+                                              size_t quants_stride, __m512i (&dots)[kTokens]) {
+#pragma clang loop unroll(full)
+    for (uint32_t g = first; g < end; ++g) {
+        const __m512i weights = Type::group(block, slice, g);
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < kTokens; ++t) {
+            const int8_t* four = quants + t * quants_stride + g * detail::kLaneColumns;
+            dots[t] = _mm512_dpbusd_epi32(dots[t], weights, broadcast_quants(four));
+        }
+    }
+}
+
+// Types with a factor for each 16 columns: their halves are multiplied and added up.
+template <typename Type, uint32_t kTokens>
+[[gnu::always_inline]] inline void half_dots(const std::byte* block, uint32_t slice,
+                                             const int8_t* quants, size_t quants_stride,
+                                             const SliceTerms<kTokens>& terms, uint32_t index,
+                                             __m512i (&dots)[kTokens]) {
+    const __m512i factors = Type::factors(block, slice);
+    const __m512i lower = _mm512_srai_epi32(_mm512_slli_epi32(factors, 16), 16);
+    const __m512i upper = _mm512_srai_epi32(factors, 16);
+    __m512i halves[2][kTokens];
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < kTokens; ++t) {
+        halves[0][t] = _mm512_setzero_si512();
+        halves[1][t] = _mm512_setzero_si512();
+    }
+    add_groups<Type>(block, slice, 0, 4, quants, quants_stride, halves[0]);
+    add_groups<Type>(block, slice, 4, 8, quants, quants_stride, halves[1]);
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < kTokens; ++t) {
+        dots[t] = _mm512_add_epi32(_mm512_mullo_epi32(halves[0][t], lower),
+                                   _mm512_mullo_epi32(halves[1][t], upper));
+        if constexpr (Type::kBias != 0) {
+            const __m512i sums = _mm512_set1_epi32(terms.sums[t][index]);
+            const __m512i bias = _mm512_mullo_epi32(_mm512_madd_epi16(sums, factors),
+                                                    _mm512_set1_epi32(Type::kBias));
+            dots[t] = _mm512_sub_epi32(dots[t], bias);
+        }
+    }
+}
+
+template <typename Type, uint32_t kTokens>
+[[gnu::always_inline]] inline void add_offsets(const std::byte* block, uint32_t slice,
+                                               const SliceTerms<kTokens>& terms, uint32_t index,
+                                               __m512 (&acc)[kTokens]) {
+    const __m512 offsets = Type::offsets(block, slice);
+    if constexpr (kHasHalves<Type>) {
+        const __m512i mins = Type::mins(block, slice);
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < kTokens; ++t) {
+            const __m512i sums = _mm512_madd_epi16(_mm512_set1_epi32(terms.sums[t][index]), mins);
+            const __m512 term =
+                _mm512_mul_ps(_mm512_set1_ps(terms.scales[t][index]), _mm512_cvtepi32_ps(sums));
+            acc[t] = _mm512_fmadd_ps(offsets, term, acc[t]);
+        }
+    } else {
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < kTokens; ++t) {
+            acc[t] = _mm512_fmadd_ps(offsets, _mm512_set1_ps(terms.offsets[t][index]), acc[t]);
+        }
+    }
+}
+
+// Adds one slice of 16 rows x 32 columns to the accumulators. `index` counts from the first of the
+// slices in `terms`; `quants` [token] points at the slice's 32 columns.
+template <typename Type, uint32_t kTokens>
+[[gnu::always_inline]] inline void add_slice(const std::byte* block, uint32_t slice,
+                                             const int8_t* quants, size_t quants_stride,
+                                             const SliceTerms<kTokens>& terms, uint32_t index,
                                              __m512 (&acc)[kTokens]) {
     __m512i dots[kTokens];
-#pragma clang loop unroll(full)
-    for (uint32_t t = 0; t < kTokens; ++t) {
-        dots[t] =
-            Type::kHasOffset ? _mm512_setzero_si512() : _mm512_set1_epi32(factors.biases[t][index]);
-    }
-#pragma clang loop unroll(full)
-    for (uint32_t j = 0; j < detail::kNibbleGroups; ++j) {
-        __m512i low;
-        __m512i high;
-        Type::quants(block, j, low, high);
+    if constexpr (kHasHalves<Type>) {
+        half_dots<Type>(block, slice, quants, quants_stride, terms, index, dots);
+    } else {
 #pragma clang loop unroll(full)
         for (uint32_t t = 0; t < kTokens; ++t) {
-            const int8_t* four = quants + t * quants_stride + j * detail::kLaneColumns;
-            dots[t] = _mm512_dpbusd_epi32(dots[t], low, broadcast_quants(four));
+            dots[t] = Type::kBias == 0 ? _mm512_setzero_si512()
+                                       : _mm512_set1_epi32(terms.biases[t][index]);
         }
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < kTokens; ++t) {
-            const int8_t* four = quants + t * quants_stride + j * detail::kLaneColumns;
-            dots[t] =
-                _mm512_dpbusd_epi32(dots[t], high, broadcast_quants(four + kBlockColumns / 2));
-        }
+        add_groups<Type>(block, slice, 0, detail::kSliceGroups, quants, quants_stride, dots);
     }
-    const __m512 scales = load_halves(block);
+    const __m512 scales = Type::scales(block, slice);
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < kTokens; ++t) {
-        const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(factors.scales[t][index]));
+        const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(terms.scales[t][index]));
         acc[t] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dots[t]), acc[t]);
     }
-    if constexpr (Type::kHasOffset) {
-        const __m512 offsets = load_halves(block + detail::kQ4_1Offsets);
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < kTokens; ++t) {
-            acc[t] = _mm512_fmadd_ps(offsets, _mm512_set1_ps(factors.offsets[t][index]), acc[t]);
-        }
+    if constexpr (kHasOffsets<Type>) {
+        add_offsets<Type>(block, slice, terms, index, acc);
     }
 }
 
 template <typename Type, uint32_t kTokens>
 [[gnu::always_inline]] inline void quantised_tile(const std::byte* panel, const Activations& x,
                                                   uint32_t token, __m512 (&acc)[kTokens]) {
-    const uint32_t blocks = x.k / kBlockColumns;
+    static_assert(kLanes % Type::kSlices == 0);
+    const uint32_t slices = x.k / kBlockColumns;
     const int8_t* quants = x.quants + static_cast<size_t>(token) * x.k;
-    for (uint32_t first = 0; first < blocks; first += kLanes) {
-        BlockFactors<kTokens> factors;
-        gather_factors<Type>(x, token, first, factors);
-        const uint32_t count = blocks - first < kLanes ? blocks - first : kLanes;
+    for (uint32_t first = 0; first < slices; first += kLanes) {
+        SliceTerms<kTokens> terms;
+        gather_terms<Type>(x, token, first, terms);
+        const uint32_t count = slices - first < kLanes ? slices - first : kLanes;
         for (uint32_t index = 0; index < count; ++index) {
-            add_block<Type>(panel, quants, x.k, factors, index, acc);
-            panel += Type::kBlockBytes;
+            add_slice<Type>(panel, index % Type::kSlices, quants, x.k, terms, index, acc);
+            panel += (index + 1) % Type::kSlices == 0 ? Type::kBlock.bytes : 0;
             quants += kBlockColumns;
         }
     }

@@ -42,7 +42,7 @@ namespace {
 }
 
 [[gnu::always_inline]] inline void quantize_block(const float* values, int8_t* quants, float& scale,
-                                                  int32_t& sum) {
+                                                  int16_t* half_sums) {
     const __m512 low = _mm512_loadu_ps(values);
     const __m512 high = _mm512_loadu_ps(values + kLanes);
     const uint32_t max_bits = max_magnitude_bits(low, high);
@@ -50,7 +50,8 @@ namespace {
     if (max_bits >= 0x7f800000U || max < kQuantizeFloor) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(quants), _mm256_setzero_si256());
         scale = max_bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
-        sum = 0;
+        half_sums[0] = 0;
+        half_sums[1] = 0;
         return;
     }
     const __m512 inverse = _mm512_set1_ps(127.0F / max);
@@ -59,7 +60,8 @@ namespace {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(quants), _mm512_cvtepi32_epi8(a));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + kLanes), _mm512_cvtepi32_epi8(b));
     scale = max / 127.0F;
-    sum = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+    half_sums[0] = static_cast<int16_t>(_mm512_reduce_add_epi32(a));
+    half_sums[1] = static_cast<int16_t>(_mm512_reduce_add_epi32(b));
 }
 
 // Sum of squares: lane i of accumulator j takes elements 64 m + 16 j + i, in ascending m.

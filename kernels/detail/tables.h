@@ -13,7 +13,7 @@ namespace rekindle::kernels {
 namespace scalar {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
-              int32_t* sums) noexcept;
+              int16_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
 void dequantize_row(const PackedMatrix& w, uint32_t row, float* out) noexcept;
@@ -37,7 +37,7 @@ void attention(const AttentionArgs& args) noexcept;
 namespace avx512_vnni {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
-              int32_t* sums) noexcept;
+              int16_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
 void rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) noexcept;

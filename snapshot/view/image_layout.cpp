@@ -24,11 +24,6 @@ constexpr uint64_t kLayersMax = 1'024;
 constexpr uint64_t kDimensionMax = 1ULL << 24;
 constexpr uint32_t kDepthMax = 8;
 
-constexpr std::array kWeightTypes = {
-    kernels::WeightType::kF32,  kernels::WeightType::kF16,  kernels::WeightType::kQ4_0,
-    kernels::WeightType::kQ4_1, kernels::WeightType::kQ8_0, kernels::WeightType::kBF16,
-};
-
 uint32_t dimension(FieldReader& fields, std::string_view key, uint64_t max) {
     return static_cast<uint32_t>(fields.integer(key, 1, max));
 }
@@ -126,10 +121,10 @@ TensorEntry parse_tensor(const json::value& value, size_t index, uint64_t image_
     tensor.rows = dimension(fields, "rows", kDimensionMax);
     tensor.columns = dimension(fields, "columns", kDimensionMax);
     parse_range(fields, image_bytes, tensor.offset, tensor.bytes);
-    const auto type = std::ranges::find(kWeightTypes, type_name, [](kernels::WeightType candidate) {
-        return kernels::weight_type_traits(candidate).name;
-    });
-    if (type == kWeightTypes.end()) {
+    const auto type = std::ranges::find(
+        kernels::kWeightTypes, type_name,
+        [](kernels::WeightType candidate) { return kernels::weight_type_traits(candidate).name; });
+    if (type == std::end(kernels::kWeightTypes)) {
         fields.fail(fmt::format("\"{}\" has the unknown type \"{}\"", tensor.name, type_name));
     } else if (!outcome) {
         tensor.type = *type;

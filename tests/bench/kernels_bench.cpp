@@ -70,7 +70,7 @@ struct Problem {
         : values(size_t{tokens} * k),
           quants(values.size()),
           scales(values.size() / kBlockColumns),
-          sums(scales.size()),
+          half_sums(scales.size() * 2),
           out(size_t{tokens} * rows),
           storage(packed_bytes(type, rows, k) + 64) {
         std::mt19937 random(1);
@@ -79,7 +79,7 @@ struct Problem {
             value = normal(random);
         }
         table.quantize(values.data(), static_cast<uint32_t>(values.size()), quants.data(),
-                       scales.data(), sums.data());
+                       scales.data(), half_sums.data());
         // Bytes below 0x3c: positive finite halves and floats, whatever the type.
         void* aligned = storage.data();
         size_t space = storage.size();
@@ -91,7 +91,7 @@ struct Problem {
         inputs = {.values = values.data(),
                   .quants = quants.data(),
                   .scales = scales.data(),
-                  .sums = sums.data(),
+                  .half_sums = half_sums.data(),
                   .tokens = tokens,
                   .k = k};
     }
@@ -99,7 +99,7 @@ struct Problem {
     std::vector<float> values;
     std::vector<int8_t> quants;
     std::vector<float> scales;
-    std::vector<int32_t> sums;
+    std::vector<int16_t> half_sums;
     std::vector<float> out;
     std::vector<std::byte> storage;
     PackedMatrix matrix;
@@ -158,12 +158,13 @@ void attend(benchmark::State& state, const KernelTable* table) {
 
 void register_table(const KernelTable* table) {
     const std::string prefix(table->name);
-    constexpr WeightType kTypes[] = {WeightType::kQ4_1, WeightType::kQ4_0, WeightType::kQ8_0,
-                                     WeightType::kF16,  WeightType::kBF16, WeightType::kF32};
-    for (const WeightType type : kTypes) {
+    for (const WeightType type : kWeightTypes) {
         const std::string name = prefix + "/" + std::string(weight_type_traits(type).name);
         auto* bench = benchmark::RegisterBenchmark(name.c_str(), multiply, table, type, 576U);
         for (const int64_t k : {576, 1536}) {
+            if (k % weight_type_traits(type).block_columns != 0) {
+                continue;
+            }
             for (const int64_t tokens : {1, 2, 4, 8, 12, 32, 480}) {
                 bench->Args({k, tokens});
             }

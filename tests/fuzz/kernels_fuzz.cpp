@@ -20,9 +20,6 @@ namespace {
 
 using namespace rekindle::kernels;
 
-constexpr WeightType kTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
-                                 WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ8_0};
-
 class Reader {
 public:
     explicit Reader(std::span<const uint8_t> bytes) : bytes_(bytes) {}
@@ -67,9 +64,11 @@ bool same(float a, float b) {
 
 Case read_case(Reader& reader) {
     Case c;
-    c.type = kTypes[reader.count(std::size(kTypes)) - 1];
+    c.type = kWeightTypes[reader.count(std::size(kWeightTypes)) - 1];
     c.rows = reader.count(40);
-    c.columns = reader.count(18) * kBlockColumns;
+    const uint32_t slices = weight_type_traits(c.type).block_columns / kBlockColumns;
+    c.columns =
+        slices <= 1 ? reader.count(18) * kBlockColumns : reader.count(3) * kSuperBlockColumns;
     c.tokens = reader.count(20);
     c.values.resize(size_t{c.tokens} * c.columns);
     reader.fill(c.values.data(), c.values.size() * sizeof(float));
@@ -86,7 +85,7 @@ Case read_case(Reader& reader) {
 struct Outputs {
     std::vector<int8_t> quants;
     std::vector<float> scales;
-    std::vector<int32_t> sums;
+    std::vector<int16_t> half_sums;
     std::vector<float> products;
     std::vector<float> row;
     std::vector<uint16_t> halves;
@@ -97,15 +96,15 @@ Outputs run(const KernelTable& table, const Case& c) {
     const size_t blocks = c.values.size() / kBlockColumns;
     out.quants.resize(c.values.size());
     out.scales.resize(blocks);
-    out.sums.resize(blocks);
+    out.half_sums.resize(blocks * 2);
     table.quantize(c.values.data(), static_cast<uint32_t>(c.values.size()), out.quants.data(),
-                   out.scales.data(), out.sums.data());
+                   out.scales.data(), out.half_sums.data());
     const PackedMatrix w{
         .type = c.type, .rows = c.rows, .columns = c.columns, .data = c.packed.data()};
     const Activations x{.values = c.values.data(),
                         .quants = out.quants.data(),
                         .scales = out.scales.data(),
-                        .sums = out.sums.data(),
+                        .half_sums = out.half_sums.data(),
                         .tokens = c.tokens,
                         .k = c.columns};
     out.products.resize(size_t{c.tokens} * c.rows);
@@ -138,7 +137,7 @@ bool close(const Case& c, const Outputs& a, const Outputs& b, size_t index) {
 }
 
 void compare(const Case& c, const Outputs& expected, const Outputs& out) {
-    REKINDLE_CHECK(out.quants == expected.quants && out.sums == expected.sums,
+    REKINDLE_CHECK(out.quants == expected.quants && out.half_sums == expected.half_sums,
                    "quantize has the same bits in every table");
     REKINDLE_CHECK(std::equal(out.scales.begin(), out.scales.end(), expected.scales.begin(), same),
                    "scales have the same bits in every table");

@@ -2,6 +2,7 @@
 
 #include "kernels/pack.h"
 
+#include <array>
 #include <bit>
 
 namespace rekindle::kernels::test {
@@ -34,7 +35,105 @@ float random_value(Random& random, Weights weights) {
     return random.normal() * 0.05F;
 }
 
+// Where GGUF's block has its F16 fields.
+std::vector<uint32_t> half_fields(WeightType type) {
+    switch (type) {
+        case WeightType::kQ4_1:
+        case WeightType::kQ5_1:
+        case WeightType::kQ4_K:
+        case WeightType::kQ5_K:
+            return {0, 2};
+        case WeightType::kQ2_K:
+            return {80, 82};
+        case WeightType::kQ3_K:
+            return {108};
+        case WeightType::kQ6_K:
+            return {208};
+        default:
+            return {0};
+    }
+}
+
+// A block of GGUF's, read byte by byte: written from ggml's dequantize_row functions.
+struct PlainBlock {
+    const std::byte* bytes;
+
+    int at(uint32_t place) const { return std::to_integer<int>(bytes[place]); }
+
+    double half(uint32_t place) const { return half_to_double(read_u16(bytes + place)); }
+
+    int nibble(uint32_t quants, uint32_t place) const {
+        const int pair = at(quants + place % 16);
+        return place < 16 ? pair & 15 : pair >> 4;
+    }
+
+    int fifth(uint32_t place_of_bits, uint32_t place) const {
+        return ((at(place_of_bits + place / 8) >> (place % 8)) & 1) * 16;
+    }
+
+    // The factor and the minimum of 32 columns in the 12 bytes from `scales`.
+    std::array<int, 2> pair(uint32_t scales, uint32_t j) const {
+        if (j < 4) {
+            return {at(scales + j) & 63, at(scales + j + 4) & 63};
+        }
+        return {(at(scales + j + 4) & 0xf) | ((at(scales + j - 4) >> 6) << 4),
+                (at(scales + j + 4) >> 4) | ((at(scales + j) >> 6) << 4)};
+    }
+
+    double q2_k(uint32_t c) const {
+        const int scale = at(c / 16);
+        const int quant = (at(16 + c / 128 * 32 + c % 32) >> (c % 128 / 32 * 2)) & 3;
+        return half(80) * (scale & 15) * quant - half(82) * (scale >> 4);
+    }
+
+    double q3_k(uint32_t c) const {
+        const uint32_t i = c / 16;
+        const int low = i < 8 ? at(96 + i) & 15 : at(96 + i - 8) >> 4;
+        const int scale = (low | (((at(104 + i % 4) >> (i / 4 * 2)) & 3) << 4)) - 32;
+        const int quant = (at(32 + c / 128 * 32 + c % 32) >> (c % 128 / 32 * 2)) & 3;
+        const bool high = ((at(c % 32) >> (c / 32)) & 1) != 0;
+        return half(108) * scale * (quant - (high ? 0 : 4));
+    }
+
+    double q45_k(uint32_t c, bool five) const {
+        const auto [scale, min] = pair(4, c / 32);
+        const uint32_t quants = five ? 48 : 16;
+        int quant = (at(quants + c / 64 * 32 + c % 32) >> (c % 64 / 32 * 4)) & 15;
+        if (five && ((at(16 + c % 32) >> (c / 32)) & 1) != 0) {
+            quant += 16;
+        }
+        return half(0) * scale * quant - half(2) * min;
+    }
+
+    double q6_k(uint32_t c) const {
+        const uint32_t n = c / 128;
+        const uint32_t part = c % 128 / 32;
+        const int low = (at(n * 64 + part % 2 * 32 + c % 32) >> (part / 2 * 4)) & 15;
+        const int high = (at(128 + n * 32 + c % 32) >> (part * 2)) & 3;
+        const auto scale = static_cast<int8_t>(at(192 + c / 16));
+        return half(208) * scale * ((low | (high << 4)) - 32);
+    }
+
+    double iq4_xs(uint32_t c) const {
+        const uint32_t i = c / 32;
+        const int low = (at(4 + i / 2) >> (i % 2 * 4)) & 15;
+        const int high = (read_u16(bytes + 2) >> (2 * i)) & 3;
+        return half(0) * ((low | (high << 4)) - 32) * iq4_value(nibble(8 + i * 16, c % 32));
+    }
+
+    static int iq4_value(int nibble) {
+        constexpr int kValues[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
+        return kValues[nibble];
+    }
+};
+
 }  // namespace
+
+uint32_t whole_blocks(WeightType type, uint32_t columns) {
+    const uint32_t unit = weight_type_traits(type).block_columns;
+    return (columns + unit - 1) / unit * unit;
+}
 
 bool is_quantised(WeightType type) {
     return weight_type_traits(type).block_columns > 1;
@@ -92,9 +191,8 @@ void Matrix::fill(Random& random, Weights weights) {
             for (uint32_t i = 0; i < traits.block_bytes; ++i) {
                 block[i] = extreme ? same : static_cast<std::byte>(random.bits());
             }
-            write_u16(block, random_half(random, weights));
-            if (type == WeightType::kQ4_1) {
-                write_u16(block + 2, random_half(random, weights));
+            for (const uint32_t place : half_fields(type)) {
+                write_u16(block + place, random_half(random, weights));
             }
         }
     }
@@ -110,10 +208,7 @@ double Matrix::value(uint32_t row, uint32_t column) const {
     const std::byte* block =
         plain_.data() + (row * blocks + column / traits.block_columns) * traits.block_bytes;
     const uint32_t place = column % traits.block_columns;
-    const auto nibble = [&](const std::byte* quants) {
-        const auto pair = std::to_integer<uint32_t>(quants[place % 16]);
-        return static_cast<double>(place < 16 ? pair & 15U : pair >> 4);
-    };
+    const PlainBlock read{block};
     switch (type) {
         case WeightType::kF32: {
             float value = 0;
@@ -121,16 +216,33 @@ double Matrix::value(uint32_t row, uint32_t column) const {
             return double{value};
         }
         case WeightType::kF16:
-            return half_to_double(read_u16(block));
+            return read.half(0);
         case WeightType::kBF16:
             return double{std::bit_cast<float>(uint32_t{read_u16(block)} << 16)};
         case WeightType::kQ4_0:
-            return half_to_double(read_u16(block)) * (nibble(block + 2) - 8);
+            return read.half(0) * (read.nibble(2, place) - 8);
         case WeightType::kQ4_1:
-            return half_to_double(read_u16(block)) * nibble(block + 4) +
-                   half_to_double(read_u16(block + 2));
+            return read.half(0) * read.nibble(4, place) + read.half(2);
+        case WeightType::kQ5_0:
+            return read.half(0) * (read.nibble(6, place) + read.fifth(2, place) - 16);
+        case WeightType::kQ5_1:
+            return read.half(0) * (read.nibble(8, place) + read.fifth(4, place)) + read.half(2);
         case WeightType::kQ8_0:
-            return half_to_double(read_u16(block)) * std::to_integer<int8_t>(block[2 + place]);
+            return read.half(0) * static_cast<int8_t>(read.at(2 + place));
+        case WeightType::kQ2_K:
+            return read.q2_k(place);
+        case WeightType::kQ3_K:
+            return read.q3_k(place);
+        case WeightType::kQ4_K:
+            return read.q45_k(place, false);
+        case WeightType::kQ5_K:
+            return read.q45_k(place, true);
+        case WeightType::kQ6_K:
+            return read.q6_k(place);
+        case WeightType::kIQ4_NL:
+            return read.half(0) * PlainBlock::iq4_value(read.nibble(2, place));
+        case WeightType::kIQ4_XS:
+            return read.iq4_xs(place);
     }
     return 0;
 }
@@ -141,13 +253,13 @@ Inputs::Inputs(uint32_t token_count, uint32_t columns, uint64_t seed, float scal
       values(Random(seed).normals(size_t{token_count} * columns, scale)),
       quants(values.size()),
       scales(size_t{tokens} * (k / kBlockColumns)),
-      sums(scales.size()) {
+      half_sums(scales.size() * 2) {
     const KernelTable* scalar = find_kernel_table("scalar");
     for (uint32_t token = 0; token < tokens; ++token) {
         const size_t block = size_t{token} * (k / kBlockColumns);
         const size_t first = size_t{token} * k;
         scalar->quantize(values.data() + first, k, quants.data() + first, scales.data() + block,
-                         sums.data() + block);
+                         half_sums.data() + block * 2);
     }
 }
 
@@ -156,7 +268,7 @@ Activations Inputs::range(uint32_t first, uint32_t count) const {
     return Activations{.values = values.data() + size_t{first} * k,
                        .quants = quants.data() + size_t{first} * k,
                        .scales = scales.data() + block,
-                       .sums = sums.data() + block,
+                       .half_sums = half_sums.data() + block * 2,
                        .tokens = count,
                        .k = k};
 }

@@ -14,11 +14,12 @@
 
 namespace rekindle::kernels::test {
 
-inline constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
-                                           WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ8_0};
+inline constexpr const auto& kAllTypes = kWeightTypes;
 inline constexpr double kFloatEpsilon = 0x1p-24;  // Largest relative error of one float rounding.
 
 bool is_quantised(WeightType type);
+// `columns`, or the next number that is whole blocks of the type.
+uint32_t whole_blocks(WeightType type, uint32_t columns);
 // Every table that this CPU can run; the scalar one first.
 std::vector<const KernelTable*> usable_tables();
 
@@ -87,7 +88,7 @@ public:
     std::vector<float> values;
     std::vector<int8_t> quants;
     std::vector<float> scales;
-    std::vector<int32_t> sums;
+    std::vector<int16_t> half_sums;
 };
 
 double half_to_double(uint16_t half);

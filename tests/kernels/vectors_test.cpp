@@ -19,17 +19,17 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 struct Quantised {
     explicit Quantised(uint32_t k)
-        : quants(k), scales(k / kBlockColumns), sums(k / kBlockColumns) {}
+        : quants(k), scales(k / kBlockColumns), half_sums(k / kBlockColumns * 2) {}
 
     std::vector<int8_t> quants;
     std::vector<float> scales;
-    std::vector<int32_t> sums;
+    std::vector<int16_t> half_sums;
 };
 
 Quantised quantize(const KernelTable& table, const std::vector<float>& values) {
     Quantised out(static_cast<uint32_t>(values.size()));
     table.quantize(values.data(), static_cast<uint32_t>(values.size()), out.quants.data(),
-                   out.scales.data(), out.sums.data());
+                   out.scales.data(), out.half_sums.data());
     return out;
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("a block is quantised to the nearest of 255 steps of its largest magni
         for (uint32_t block = 0; block < out.scales.size(); ++block) {
             const float* first = values.data() + size_t{block} * kBlockColumns;
             float max = 0;
-            int32_t sum = 0;
+            int32_t sums[2] = {};
             for (uint32_t i = 0; i < kBlockColumns; ++i) {
                 max = std::max(max, std::abs(first[i]));
             }
@@ -71,12 +71,13 @@ TEST_CASE("a block is quantised to the nearest of 255 steps of its largest magni
             CHECK(out.scales[block] == (zero ? 0.0F : max / 127.0F));
             for (uint32_t i = 0; i < kBlockColumns; ++i) {
                 const int quant = out.quants[block * kBlockColumns + i];
-                sum += quant;
+                sums[i / (kBlockColumns / 2)] += quant;
                 // Half a step, and the roundings of the inverse scale and of the product.
                 const double exact = zero ? 0 : double{first[i]} / (double{max} / 127);
                 CHECK(std::abs(quant - exact) <= 0.5 + 127 * 3 * kFloatEpsilon);
             }
-            CHECK(out.sums[block] == sum);
+            CHECK(out.half_sums[2 * block] == sums[0]);
+            CHECK(out.half_sums[2 * block + 1] == sums[1]);
         }
     }
 }
@@ -107,7 +108,7 @@ TEST_CASE("quantisation has the same bits in every table") {
         CAPTURE(table->name);
         const Quantised out = quantize(*table, values);
         CHECK(out.quants == expected.quants);
-        CHECK(out.sums == expected.sums);
+        CHECK(out.half_sums == expected.half_sums);
         CHECK(test::same_bits(out.scales, expected.scales));
     }
 }
@@ -119,10 +120,10 @@ TEST_CASE("a block with a non-finite value gets the scale NaN and zero quants") 
             values[5] = bad;
             const Quantised out = quantize(*table, values);
             CHECK(std::isnan(out.scales[0]));
-            CHECK(out.sums[0] == 0);
+            CHECK(out.half_sums[0] == 0);
             CHECK(std::all_of(out.quants.begin(), out.quants.begin() + kBlockColumns,
                               [](int8_t quant) { return quant == 0; }));
-            CHECK(out.sums[1] == 127 * 32);
+            CHECK(out.half_sums[2] == 127 * 16);
         }
     }
 }

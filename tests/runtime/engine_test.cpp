@@ -25,7 +25,8 @@ namespace {
 using Row = std::vector<float>;
 
 constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
-                                    WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ8_0};
+                                    WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ5_0,
+                                    WeightType::kQ5_1, WeightType::kQ8_0, WeightType::kIQ4_NL};
 
 std::vector<TokenId> random_tokens(size_t count, uint64_t seed) {
     std::vector<TokenId> tokens(count);

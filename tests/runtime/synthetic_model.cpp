@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 namespace rekindle::tests {
 namespace {
@@ -52,6 +53,7 @@ uint16_t random_half(Bits& bits, int low, int high) {
 }
 
 constexpr uint16_t kHalfScale4 = 0x2400;   // 2^-6 as F16: nibbles of 0..15 give up to 1/4.
+constexpr uint16_t kHalfScale5 = 0x2000;   // 2^-7
 constexpr uint16_t kHalfScale8 = 0x1400;   // 2^-10 as F16: int8 gives up to 1/8.
 constexpr uint16_t kHalfMinimum = 0xAF80;  // -15/128 as F16: centres Q4_1.
 
@@ -79,10 +81,25 @@ void put_block(std::vector<std::byte>& out, WeightType type, Bits& bits) {
             put(out, kHalfMinimum);
             put_random_bytes(out, bits, 16);
             return;
+        case WeightType::kQ5_0:
+            put(out, kHalfScale5);
+            put_random_bytes(out, bits, 4 + 16);
+            return;
+        case WeightType::kQ5_1:
+            put(out, kHalfScale5);
+            put(out, kHalfMinimum);
+            put_random_bytes(out, bits, 4 + 16);
+            return;
         case WeightType::kQ8_0:
             put(out, kHalfScale8);
             put_random_bytes(out, bits, 32);
             return;
+        case WeightType::kIQ4_NL:
+            put(out, kHalfScale8);
+            put_random_bytes(out, bits, 16);
+            return;
+        default:
+            throw std::logic_error("no random blocks of 256 columns: these models are too small");
     }
 }
 

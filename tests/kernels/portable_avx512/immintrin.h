@@ -1,0 +1,440 @@
+// AVX-512 in portable C++ over AVX2: the intrinsics that kernels/detail/avx512_*.inl uses, written
+// lane by lane from Intel's definitions, under their own names. So kernels/avx512_vnni.cpp, compiled
+// with this folder in front of the compiler's headers, is tested on any machine with AVX2. Slow.
+// Results are those of the instructions bit for bit, but for scalef's and roundscale's special
+// cases, which only exp_lanes uses.
+#pragma once
+#include_next <immintrin.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace portable_avx512 {
+
+template <typename Lane>
+struct Lanes {
+    static constexpr int kCount = 64 / sizeof(Lane);
+    Lane lane[kCount];
+
+    Lanes() = default;
+
+    template <typename Vector>
+    explicit Lanes(const Vector& vector) {
+        static_assert(sizeof vector == 64);
+        std::memcpy(lane, &vector, 64);
+    }
+
+    template <typename Vector>
+    operator Vector() const {  // NOLINT(google-explicit-constructor): stands for a register.
+        static_assert(sizeof(Vector) == 64);
+        Vector vector;
+        std::memcpy(&vector, lane, 64);
+        return vector;
+    }
+};
+
+template <typename Lane, typename Function>
+inline Lanes<Lane> each(const Function& function) {
+    Lanes<Lane> out;
+    for (int i = 0; i < Lanes<Lane>::kCount; ++i) {
+        out.lane[i] = static_cast<Lane>(function(i));
+    }
+    return out;
+}
+
+using F = Lanes<float>;
+using I = Lanes<int32_t>;
+using U = Lanes<uint32_t>;
+using W = Lanes<uint16_t>;
+using S = Lanes<int16_t>;
+using B = Lanes<uint8_t>;
+
+inline __m512 set1_ps(float a) {
+    return each<float>([&](int) { return a; });
+}
+inline __m512i set1_epi32(int a) {
+    return each<int32_t>([&](int) { return a; });
+}
+inline __m512i set1_epi16(short a) {
+    return each<int16_t>([&](int) { return a; });
+}
+inline __m512i set1_epi8(char a) {
+    return each<uint8_t>([&](int) { return static_cast<uint8_t>(a); });
+}
+inline __m512i set4_epi32(int d, int c, int b, int a) {
+    const int four[] = {a, b, c, d};
+    return each<int32_t>([&](int i) { return four[i % 4]; });
+}
+template <typename... Ints>
+inline __m512i set_epi32(Ints... from_highest) {
+    const int all[] = {from_highest...};
+    return each<int32_t>([&](int i) { return all[15 - i]; });
+}
+inline __m512 loadu_ps(const void* p) {
+    __m512 v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+inline __m512i loadu_si512(const void* p) {
+    __m512i v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+inline void storeu(void* p, const void* v) {
+    std::memcpy(p, v, 64);
+}
+inline __m512 maskz_loadu_ps(__mmask16 m, const void* p) {
+    return each<float>([&](int i) {
+        float a = 0;
+        if ((m >> i & 1) != 0) {
+            std::memcpy(&a, static_cast<const char*>(p) + 4 * i, 4);
+        }
+        return a;
+    });
+}
+inline __m512i maskz_loadu_epi32(__mmask16 m, const void* p) {
+    return each<int32_t>([&](int i) {
+        int32_t a = 0;
+        if ((m >> i & 1) != 0) {
+            std::memcpy(&a, static_cast<const char*>(p) + 4 * i, 4);
+        }
+        return a;
+    });
+}
+inline __m512 mask_load_ps(__m512 other, __mmask16 m, const void* p) {
+    const F a(maskz_loadu_ps(m, p));
+    const F b(other);
+    return each<float>([&](int i) { return (m >> i & 1) != 0 ? a.lane[i] : b.lane[i]; });
+}
+inline void mask_storeu_ps(void* p, __mmask16 m, __m512 v) {
+    const F a(v);
+    for (int i = 0; i < 16; ++i) {
+        if ((m >> i & 1) != 0) {
+            std::memcpy(static_cast<char*>(p) + 4 * i, &a.lane[i], 4);
+        }
+    }
+}
+inline void mask_storeu_epi16_256(void* p, __mmask16 m, __m256i v) {
+    uint16_t a[16];
+    std::memcpy(a, &v, sizeof a);
+    for (int i = 0; i < 16; ++i) {
+        if ((m >> i & 1) != 0) {
+            std::memcpy(static_cast<char*>(p) + 2 * i, &a[i], 2);
+        }
+    }
+}
+template <typename Function>
+inline __m512 floats(__m512 a, __m512 b, const Function& function) {
+    const F x(a);
+    const F y(b);
+    return each<float>([&](int i) { return function(x.lane[i], y.lane[i]); });
+}
+inline __m512 add_ps(__m512 a, __m512 b) {
+    return floats(a, b, [](float x, float y) { return x + y; });
+}
+inline __m512 sub_ps(__m512 a, __m512 b) {
+    return floats(a, b, [](float x, float y) { return x - y; });
+}
+inline __m512 mul_ps(__m512 a, __m512 b) {
+    return floats(a, b, [](float x, float y) { return x * y; });
+}
+inline __m512 div_ps(__m512 a, __m512 b) {
+    return floats(a, b, [](float x, float y) { return x / y; });
+}
+inline __m512 max_ps(__m512 a, __m512 b) {  // The second operand for NaN.
+    return floats(a, b, [](float x, float y) { return x > y ? x : y; });
+}
+inline __m512 min_ps(__m512 a, __m512 b) {
+    return floats(a, b, [](float x, float y) { return x < y ? x : y; });
+}
+inline __m512 fmadd_ps(__m512 a, __m512 b, __m512 c) {
+    const F x(a);
+    const F y(b);
+    const F z(c);
+    return each<float>([&](int i) { return std::fma(x.lane[i], y.lane[i], z.lane[i]); });
+}
+inline __m512 fnmadd_ps(__m512 a, __m512 b, __m512 c) {
+    const F x(a);
+    const F y(b);
+    const F z(c);
+    return each<float>([&](int i) { return std::fma(-x.lane[i], y.lane[i], z.lane[i]); });
+}
+inline __m512 fmaddsub_ps(__m512 a, __m512 b, __m512 c) {
+    const F x(a);
+    const F y(b);
+    const F z(c);
+    return each<float>([&](int i) {
+        return std::fma(x.lane[i], y.lane[i], i % 2 == 0 ? -z.lane[i] : z.lane[i]);
+    });
+}
+inline __m512 scalef_ps(__m512 a, __m512 b) {
+    return floats(a, b, [](float x, float y) {
+        return std::isnan(y) ? y : std::ldexp(x, static_cast<int>(std::floor(y)));
+    });
+}
+inline __m512 roundscale_ps(__m512 a, int) {
+    return floats(a, a, [](float x, float) { return std::nearbyint(x); });
+}
+inline __m512 permutexvar_ps(__m512i index, __m512 a) {
+    const U k(index);
+    const F x(a);
+    return each<float>([&](int i) { return x.lane[k.lane[i] & 15]; });
+}
+inline __m512 permute_ps(__m512 a, int control) {
+    const F x(a);
+    return each<float>([&](int i) { return x.lane[i / 4 * 4 + (control >> (i % 4 * 2) & 3)]; });
+}
+// The order of the compiler's own reduction: halves are added until one lane is left.
+inline float reduce_add_ps(__m512 a) {
+    F x(a);
+    for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; ++i) {
+            x.lane[i] += x.lane[i + half];
+        }
+    }
+    return x.lane[0];
+}
+inline float reduce_max_ps(__m512 a) {
+    F x(a);
+    for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; ++i) {
+            x.lane[i] = x.lane[i] > x.lane[i + half] ? x.lane[i] : x.lane[i + half];
+        }
+    }
+    return x.lane[0];
+}
+inline int reduce_add_epi32(__m512i a) {
+    const U x(a);
+    uint32_t sum = 0;
+    for (const uint32_t lane : x.lane) {
+        sum += lane;
+    }
+    return static_cast<int>(sum);
+}
+inline uint32_t reduce_max_epu32(__m512i a) {
+    const U x(a);
+    uint32_t max = 0;
+    for (const uint32_t lane : x.lane) {
+        max = lane > max ? lane : max;
+    }
+    return max;
+}
+inline float cvtss_f32(__m512 a) {
+    return F(a).lane[0];
+}
+template <typename Lane, typename Function>
+inline __m512i integers(__m512i a, __m512i b, const Function& function) {
+    const Lanes<Lane> x(a);
+    const Lanes<Lane> y(b);
+    return each<Lane>([&](int i) { return function(x.lane[i], y.lane[i]); });
+}
+inline __m512i add_epi32(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x + y; });
+}
+inline __m512i sub_epi32(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x - y; });
+}
+inline __m512i mullo_epi32(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x * y; });
+}
+inline __m512i max_epu32(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x > y ? x : y; });
+}
+inline __m512i and_si512(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x & y; });
+}
+inline __m512i or_si512(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x | y; });
+}
+inline __m512i xor_si512(__m512i a, __m512i b) {
+    return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x ^ y; });
+}
+inline __m512i add_epi8(__m512i a, __m512i b) {
+    return integers<uint8_t>(a, b, [](uint8_t x, uint8_t y) { return x + y; });
+}
+inline __m512i mask_add_epi8(__m512i other, __mmask64 m, __m512i a, __m512i b) {
+    const B x(a);
+    const B y(b);
+    const B z(other);
+    return each<uint8_t>(
+        [&](int i) { return (m >> i & 1) != 0 ? x.lane[i] + y.lane[i] : z.lane[i]; });
+}
+inline __mmask64 test_epi8_mask(__m512i a, __m512i b) {
+    const B x(a);
+    const B y(b);
+    __mmask64 m = 0;
+    for (int i = 0; i < 64; ++i) {
+        m |= static_cast<__mmask64>((x.lane[i] & y.lane[i]) != 0) << i;
+    }
+    return m;
+}
+inline __m512i slli_epi32(__m512i a, unsigned n) {
+    return integers<uint32_t>(a, a, [&](uint32_t x, uint32_t) { return x << n; });
+}
+inline __m512i srai_epi32(__m512i a, unsigned n) {
+    return integers<int32_t>(a, a, [&](int32_t x, int32_t) { return x >> n; });
+}
+inline __m512i slli_epi16(__m512i a, unsigned n) {
+    return integers<uint16_t>(a, a, [&](uint16_t x, uint16_t) { return x << n; });
+}
+inline __m512i srli_epi16(__m512i a, unsigned n) {
+    return integers<uint16_t>(a, a, [&](uint16_t x, uint16_t) { return x >> n; });
+}
+inline __m512i srl_epi16(__m512i a, __m128i count) {
+    return srli_epi16(a, static_cast<unsigned>(_mm_cvtsi128_si32(count)));
+}
+inline __m512i shuffle_epi8(__m512i a, __m512i control) {
+    const B x(a);
+    const B c(control);
+    return each<uint8_t>([&](int i) {
+        return (c.lane[i] & 0x80) != 0 ? 0 : x.lane[i / 16 * 16 + (c.lane[i] & 15)];
+    });
+}
+inline __m512i madd_epi16(__m512i a, __m512i b) {
+    const S x(a);
+    const S y(b);
+    return each<int32_t>([&](int i) {
+        return x.lane[2 * i] * y.lane[2 * i] + x.lane[2 * i + 1] * y.lane[2 * i + 1];
+    });
+}
+inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
+    const I s(sum);
+    const B x(a);
+    const B y(b);
+    return each<int32_t>([&](int i) {
+        int32_t out = s.lane[i];
+        for (int k = 4 * i; k < 4 * i + 4; ++k) {
+            out += x.lane[k] * static_cast<int8_t>(y.lane[k]);
+        }
+        return out;
+    });
+}
+inline __m512 cvtepi32_ps(__m512i a) {
+    const I x(a);
+    return each<float>([&](int i) { return static_cast<float>(x.lane[i]); });
+}
+inline __m512i cvtps_epi32(__m512 a) {  // To nearest, ties to even.
+    const F x(a);
+    return each<int32_t>([&](int i) { return std::lrintf(x.lane[i]); });
+}
+inline __m128i cvtepi32_epi8(__m512i a) {
+    const U x(a);
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; ++i) {
+        bytes[i] = static_cast<uint8_t>(x.lane[i]);
+    }
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+template <typename Narrow, typename Vector>
+inline __m512i widen(const Vector& a) {
+    Narrow narrow[16];
+    static_assert(sizeof narrow == sizeof a);
+    std::memcpy(narrow, &a, sizeof narrow);
+    return each<int32_t>([&](int i) { return static_cast<int32_t>(narrow[i]); });
+}
+inline __m512 join(__m256 low, __m256 high) {
+    __m512 out;
+    std::memcpy(&out, &low, 32);
+    std::memcpy(reinterpret_cast<char*>(&out) + 32, &high, 32);
+    return out;
+}
+inline __m256 half(__m512 a, int which) {
+    __m256 out;
+    std::memcpy(&out, reinterpret_cast<const char*>(&a) + 32 * which, 32);
+    return out;
+}
+inline __m512 cvtph_ps(__m256i a) {
+    return join(_mm256_cvtph_ps(_mm256_castsi256_si128(a)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1)));
+}
+inline __m256i cvtps_ph(__m512 a) {
+    return _mm256_setr_m128i(_mm256_cvtps_ph(half(a, 0), _MM_FROUND_TO_NEAREST_INT),
+                             _mm256_cvtps_ph(half(a, 1), _MM_FROUND_TO_NEAREST_INT));
+}
+inline __m512i broadcast_i32x4(__m128i a) {
+    __m512i out;
+    for (int i = 0; i < 4; ++i) {
+        std::memcpy(reinterpret_cast<char*>(&out) + 16 * i, &a, 16);
+    }
+    return out;
+}
+
+}  // namespace portable_avx512
+
+#define _mm512_set1_ps portable_avx512::set1_ps
+#define _mm512_set1_epi32 portable_avx512::set1_epi32
+#define _mm512_set1_epi16 portable_avx512::set1_epi16
+#define _mm512_set1_epi8 portable_avx512::set1_epi8
+#define _mm512_set4_epi32 portable_avx512::set4_epi32
+#undef _mm512_set_epi32
+#define _mm512_set_epi32 portable_avx512::set_epi32
+#define _mm512_setzero_ps() portable_avx512::set1_ps(0)
+#define _mm512_setzero_si512() portable_avx512::set1_epi32(0)
+#define _mm512_loadu_ps portable_avx512::loadu_ps
+#define _mm512_loadu_si512 portable_avx512::loadu_si512
+#define _mm512_storeu_ps(p, v) portable_avx512::mask_storeu_ps(p, 0xffff, v)
+#define _mm512_store_ps(p, v) portable_avx512::mask_storeu_ps(p, 0xffff, v)
+#define _mm512_store_si512(p, v)                     \
+    do {                                             \
+        const __m512i portable_value = v;            \
+        portable_avx512::storeu(p, &portable_value); \
+    } while (false)
+#define _mm512_maskz_loadu_ps portable_avx512::maskz_loadu_ps
+#define _mm512_maskz_loadu_epi32 portable_avx512::maskz_loadu_epi32
+#define _mm512_mask_load_ps portable_avx512::mask_load_ps
+#define _mm512_mask_storeu_ps portable_avx512::mask_storeu_ps
+#define _mm256_mask_storeu_epi16 portable_avx512::mask_storeu_epi16_256
+#define _mm512_add_ps portable_avx512::add_ps
+#define _mm512_sub_ps portable_avx512::sub_ps
+#define _mm512_mul_ps portable_avx512::mul_ps
+#define _mm512_div_ps portable_avx512::div_ps
+#define _mm512_max_ps portable_avx512::max_ps
+#define _mm512_min_ps portable_avx512::min_ps
+#define _mm512_fmadd_ps portable_avx512::fmadd_ps
+#define _mm512_fnmadd_ps portable_avx512::fnmadd_ps
+#define _mm512_fmaddsub_ps portable_avx512::fmaddsub_ps
+#define _mm512_scalef_ps portable_avx512::scalef_ps
+#undef _mm512_roundscale_ps
+#define _mm512_roundscale_ps portable_avx512::roundscale_ps
+#define _mm512_permutexvar_ps portable_avx512::permutexvar_ps
+#undef _mm512_permute_ps
+#define _mm512_permute_ps portable_avx512::permute_ps
+#define _mm512_reduce_add_ps portable_avx512::reduce_add_ps
+#define _mm512_reduce_max_ps portable_avx512::reduce_max_ps
+#define _mm512_reduce_add_epi32 portable_avx512::reduce_add_epi32
+#define _mm512_reduce_max_epu32 portable_avx512::reduce_max_epu32
+#define _mm512_cvtss_f32 portable_avx512::cvtss_f32
+#define _mm512_add_epi32 portable_avx512::add_epi32
+#define _mm512_sub_epi32 portable_avx512::sub_epi32
+#define _mm512_mullo_epi32 portable_avx512::mullo_epi32
+#define _mm512_max_epu32 portable_avx512::max_epu32
+#define _mm512_and_si512 portable_avx512::and_si512
+#define _mm512_or_si512 portable_avx512::or_si512
+#define _mm512_xor_si512 portable_avx512::xor_si512
+#define _mm512_add_epi8 portable_avx512::add_epi8
+#define _mm512_mask_add_epi8 portable_avx512::mask_add_epi8
+#define _mm512_test_epi8_mask portable_avx512::test_epi8_mask
+#define _mm512_slli_epi32 portable_avx512::slli_epi32
+#define _mm512_srai_epi32 portable_avx512::srai_epi32
+#define _mm512_slli_epi16 portable_avx512::slli_epi16
+#define _mm512_srli_epi16 portable_avx512::srli_epi16
+#define _mm512_srl_epi16 portable_avx512::srl_epi16
+#define _mm512_shuffle_epi8 portable_avx512::shuffle_epi8
+#define _mm512_madd_epi16 portable_avx512::madd_epi16
+#define _mm512_dpbusd_epi32 portable_avx512::dpbusd_epi32
+#define _mm512_cvtepi32_ps portable_avx512::cvtepi32_ps
+#define _mm512_cvtps_epi32 portable_avx512::cvtps_epi32
+#define _mm512_cvtepi32_epi8 portable_avx512::cvtepi32_epi8
+#define _mm512_cvtepi8_epi32 portable_avx512::widen<int8_t>
+#define _mm512_cvtepu8_epi32 portable_avx512::widen<uint8_t>
+#define _mm512_cvtepu16_epi32 portable_avx512::widen<uint16_t>
+#define _mm512_cvtph_ps portable_avx512::cvtph_ps
+#undef _mm512_cvtps_ph
+#define _mm512_cvtps_ph(a, rounding) portable_avx512::cvtps_ph(a)
+#define _mm512_broadcast_i32x4 portable_avx512::broadcast_i32x4
+#undef _mm512_extractf32x8_ps
+#define _mm512_extractf32x8_ps portable_avx512::half
+#define _mm512_castps512_ps256(a) portable_avx512::half(a, 0)
+#define _mm512_castps_si512(a) (__m512i)(a)
+#define _mm512_castsi512_ps(a) (__m512)(a)
