@@ -1,13 +1,14 @@
-#include "base/decimal.h"
 #include "base/units.h"
 #include "cli/api.h"
+#include "cli/deploy_input.h"
 #include "cli/interrupts.h"
 #include "cli/line_stream.h"
-#include "cli/model_file.h"
+#include "cli/plan_text.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "cli/values.h"
 #include "cli/verb.h"
+#include "daemon/api/canonical_json.h"
 
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
@@ -22,59 +23,7 @@ namespace {
 
 constexpr long kFirstErrorStatus = 300;
 constexpr const char* kNodeRoute = "/admin/v1/node";
-
-struct DeployOptions {
-    std::string file;
-    std::string name;
-    std::string price_input;
-    std::string price_output;
-    std::string price_cached;
-    std::string currency;
-    std::string idle;
-    std::optional<uint32_t> context;
-};
-
-// Wrong values end here, with the option's name, before the daemon is asked anything.
-Result<void> check_options(const DeployOptions& options) {
-    const std::pair<const char*, const std::string&> prices[] = {
-        {"--price-input", options.price_input},
-        {"--price-output", options.price_output},
-        {"--price-cached", options.price_cached}};
-    for (const auto& [option, text] : prices) {
-        if (text.empty()) {
-            continue;
-        }
-        if (const auto price = parse_price_per_million(text); !price) {
-            return Error{ErrorCode::kInvalidArgument, price.error().message}.with_context(option);
-        }
-    }
-    if (!options.idle.empty()) {
-        if (const auto idle = parse_duration(options.idle); !idle) {
-            return Error{ErrorCode::kInvalidArgument, idle.error().message}.with_context("--idle");
-        }
-    }
-    return check_model_name(options.name);
-}
-
-std::string target_of(const DeployOptions& options) {
-    std::string target = "/admin/v1/deployments?name=" + url_encode(options.name);
-    const std::pair<const char*, const std::string&> texts[] = {
-        {"price_input", options.price_input},
-        {"price_output", options.price_output},
-        {"price_cached", options.price_cached},
-        {"currency", options.currency},
-        {"idle", options.idle},
-    };
-    for (const auto& [key, text] : texts) {
-        if (!text.empty()) {
-            target += fmt::format("&{}={}", key, url_encode(text));
-        }
-    }
-    if (options.context) {
-        target += fmt::format("&context={}", *options.context);
-    }
-    return target;
-}
+constexpr const char* kDeployRoute = "/admin/v1/deployments";
 
 // The daemon's Unix socket, when a descriptor can be passed there. A loopback port may be forwarded
 // from another machine: only a socket that gives the same account of itself is the same daemon.
@@ -132,30 +81,48 @@ private:
     std::optional<json::object> deployment_;
 };
 
-HttpRequest request_of(const DeployOptions& options, const ModelFile& file, bool by_descriptor,
-                       Progress& progress) {
+HttpRequest request_of(const DeployInput& input, bool by_descriptor, Progress& progress) {
     HttpRequest request;
     request.method = "POST";
-    request.target = target_of(options);
-    if (by_descriptor) {
-        request.descriptor = file.fd.get();
+    request.target = kDeployRoute;
+    request.json = daemon::api::canonical_json(input.manifest.fields);
+    if (!input.model) {
         return request;
     }
-    const uint64_t total = file.bytes;
-    request.file = FileBody{file.fd.get(), total, [&progress, total](uint64_t sent) {
-                                progress.update("upload", sent, total);
-                            }};
+    if (by_descriptor) {
+        request.descriptor = input.model->fd.get();
+        return request;
+    }
+    const uint64_t total = input.model->bytes;
+    request.fields.push_back(fmt::format("X-Rekindle-Manifest-Bytes: {}", request.json->size()));
+    request.file =
+        FileBody{*std::exchange(request.json, std::nullopt), input.model->fd.get(), total,
+                 [&progress, total](uint64_t sent) { progress.update("upload", sent, total); }};
     return request;
 }
 
-Result<json::object> deploy_file(HttpClient& client, const DeployOptions& options,
-                                 const ModelFile& file, bool progress_shown) {
+// Where the model file goes: the daemon's socket when it can be passed there.
+struct Destination {
+    Endpoint endpoint;
+    bool by_descriptor = false;
+};
+
+Result<Destination> destination_of(HttpClient& client) {
     const auto socket = local_socket(client);
     if (!socket) {
         return socket.error();
     }
-    const bool by_descriptor = socket->has_value();
-    HttpClient uploader(by_descriptor ? **socket : client.endpoint(), client.interrupts());
+    return socket->has_value() ? Destination{**socket, true}
+                               : Destination{client.endpoint(), false};
+}
+
+Result<json::object> deploy_input(HttpClient& client, const DeployInput& input,
+                                  bool progress_shown) {
+    const auto destination = destination_of(client);
+    if (!destination) {
+        return destination.error();
+    }
+    HttpClient uploader(destination->endpoint, client.interrupts());
     Progress progress(progress_shown);
     DeployReader reader(progress);
     LineSplitter lines;
@@ -163,7 +130,7 @@ Result<json::object> deploy_file(HttpClient& client, const DeployOptions& option
         return reader.take_line(line);
     };
     const auto response =
-        uploader.send(request_of(options, file, by_descriptor, progress),
+        uploader.send(request_of(input, destination->by_descriptor, progress),
                       [&](std::string_view bytes) { return lines.feed(bytes, on_line); });
     progress.finish();
     if (!response) {
@@ -179,10 +146,38 @@ Result<json::object> deploy_file(HttpClient& client, const DeployOptions& option
     return *reader.deployment();
 }
 
+Result<json::object> plan_of(HttpClient& client, const DeployInput& input, bool progress_shown) {
+    const auto destination = destination_of(client);
+    if (!destination) {
+        return destination.error();
+    }
+    HttpClient uploader(destination->endpoint, client.interrupts());
+    Progress progress(progress_shown);
+    HttpRequest request = request_of(input, destination->by_descriptor, progress);
+    request.target += "?dry_run=1";
+    const auto response = uploader.send(request);
+    progress.finish();
+    if (!response) {
+        return response.error();
+    }
+    if (response->status >= kFirstErrorStatus) {
+        return error_of_answer(*response);
+    }
+    const auto answer = parse_object(response->body);
+    const json::value* plan = answer ? answer->if_contains("plan") : nullptr;
+    if (plan == nullptr || !plan->is_object()) {
+        return Error{ErrorCode::kInternal, "the daemon's answer holds no plan"};
+    }
+    return plan->get_object();
+}
+
 class Deploy final : public Verb {
 public:
     explicit Deploy(CLI::App* command) : Verb(command) {
-        command->add_option("file", options_.file, "Model file (GGUF)")->required();
+        command
+            ->add_option("file", options_.file,
+                         "Manifest (.yaml, .yml, .json) or model file (GGUF)")
+            ->required();
         command->add_option("--name", options_.name,
                             "Model name for clients (default: from the file's name)");
         command->add_option("--price-input", options_.price_input,
@@ -197,32 +192,37 @@ public:
                             "Scale to zero after this time without a request, such as 5m");
         command->add_option("--context", options_.context,
                             "Longest prompt and answer in tokens (default: the model's own)");
+        command->add_flag("--dry-run", dry_run_,
+                          "Check everything, tell memory, restore time and price; change nothing");
         command->footer(
-            "Example: rekindle deploy model.gguf --name small --price-input 0.05 "
-            "--price-output 0.20 --idle 5m");
+            "Examples:\n  rekindle deploy small.yaml --dry-run\n"
+            "  rekindle deploy model.gguf --name small --price-input 0.05 --price-output 0.20 "
+            "--idle 5m\nThe other options describe a model file; a manifest says everything "
+            "itself.");
     }
 
     Result<void> run(const VerbContext& context) override {
-        if (options_.name.empty()) {
+        if (options_.name.empty() && !is_manifest_path(options_.file)) {
             auto name = derive_model_name(options_.file);
             if (!name) {
                 return name.error();
             }
             options_.name = *std::move(name);
         }
-        if (auto checked = check_options(options_); !checked) {
-            return checked;
-        }
-        const auto file = open_model_file(options_.file);
-        if (!file) {
-            return file.error();
+        const auto input = read_deploy_input(options_);
+        if (!input) {
+            return input.error();
         }
         auto interrupts = Interrupts::open();
         if (!interrupts) {
             return interrupts.error();
         }
         HttpClient client(context.endpoint, &*interrupts);
-        const auto deployment = deploy_file(client, options_, *file, !context.json);
+        if (dry_run_) {
+            const auto plan = plan_of(client, *input, !context.json);
+            return plan ? print_plan(*plan, context.json) : plan.error();
+        }
+        const auto deployment = deploy_input(client, *input, !context.json);
         if (!deployment) {
             return deployment.error();
         }
@@ -241,13 +241,19 @@ private:
                                      count_member(deployment, "context")));
     }
 
-    DeployOptions options_;
+    static Result<void> print_plan(const json::object& plan, bool as_json) {
+        return write_out(as_json ? json::serialize(plan) + "\n" : plan_text(plan));
+    }
+
+    DeployFlags options_;
+    bool dry_run_ = false;
 };
 
 }  // namespace
 
 std::unique_ptr<Verb> make_deploy(CLI::App& app) {
-    return std::make_unique<Deploy>(app.add_subcommand("deploy", "Deploy a model file"));
+    return std::make_unique<Deploy>(
+        app.add_subcommand("deploy", "Deploy a manifest or a model file"));
 }
 
 }  // namespace rekindle::cli

@@ -7,10 +7,10 @@ namespace rekindle::cli {
 enum ExitCode : int {
     kExitOk = 0,
     kExitError = 1,         // It was tried and failed: daemon, worker, disk, broken stream.
-    kExitUsage = 2,         // The command line is wrong.
+    kExitUsage = 2,         // The command line or the manifest is wrong.
     kExitNotFound = 3,      // The named model or file does not exist.
     kExitNotReachable = 4,  // No daemon answers.
-    kExitRefused = 5,  // The daemon refuses: bad model file, name taken, busy, draining, limit.
+    kExitRefused = 5,  // The daemon refuses: bad model file, wrong value, busy, draining, limit.
     kExitInterrupted = 130,  // Ctrl-C.
 };
 

@@ -67,21 +67,27 @@ size_t receive(char* data, size_t /*one*/, size_t bytes, void* user) {
 size_t read_file(char* out, size_t /*one*/, size_t room, void* user) {
     auto& transfer = *static_cast<Transfer*>(user);
     const FileBody& file = *transfer.request.file;
-    const ssize_t got = pread(file.fd, out, room, static_cast<off_t>(transfer.sent));
+    if (transfer.sent < file.text.size()) {
+        const size_t copied = file.text.copy(out, room, static_cast<size_t>(transfer.sent));
+        transfer.sent += copied;
+        return copied;
+    }
+    const uint64_t at = transfer.sent - file.text.size();
+    const ssize_t got = pread(file.fd, out, room, static_cast<off_t>(at));
     if (got < 0) {
         transfer.failure = errno_error("read the model file", errno);
         return CURL_READFUNC_ABORT;
     }
-    if (got == 0 && transfer.sent < file.bytes) {
+    if (got == 0 && at < file.bytes) {
         transfer.failure = Error{ErrorCode::kTruncated,
                                  fmt::format("the model file shrank from {} to {} bytes while it "
                                              "was sent",
-                                             file.bytes, transfer.sent)};
+                                             file.bytes, at)};
         return CURL_READFUNC_ABORT;
     }
     transfer.sent += static_cast<uint64_t>(got);
     if (file.on_sent) {
-        file.on_sent(transfer.sent);
+        file.on_sent(at + static_cast<uint64_t>(got));
     }
     return static_cast<size_t>(got);
 }
@@ -109,7 +115,7 @@ void set_body(CURL* easy, const HttpRequest& request, Transfer& transfer) {
     if (request.file) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                         static_cast<curl_off_t>(request.file->bytes));
+                         static_cast<curl_off_t>(request.file->text.size() + request.file->bytes));
         curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_file);
         curl_easy_setopt(easy, CURLOPT_READDATA, &transfer);
         curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
@@ -156,6 +162,9 @@ std::unique_ptr<curl_slist, FreeList> headers_of(const HttpRequest& request,
     }
     if (request.descriptor >= 0) {
         list = curl_slist_append(list, "X-Rekindle-Descriptor: 1");
+    }
+    for (const std::string& field : request.fields) {
+        list = curl_slist_append(list, field.c_str());
     }
     return std::unique_ptr<curl_slist, FreeList>(list);
 }

@@ -13,14 +13,16 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace rekindle::cli {
 
-// A model file as the body of a request.
+// A model file as the body of a request, after some text.
 struct FileBody {
+    std::string text;
     int fd = -1;  // Read from offset 0; owned by the caller.
     uint64_t bytes = 0;
-    std::function<void(uint64_t sent)> on_sent;
+    std::function<void(uint64_t sent)> on_sent;  // Of the file.
 };
 
 struct HttpRequest {
@@ -28,6 +30,7 @@ struct HttpRequest {
     std::string target;               // "/admin/v1/usage?by=model"
     std::optional<std::string> json;  // Body.
     std::optional<FileBody> file;     // Body instead of `json`.
+    std::vector<std::string> fields;  // Further header lines: "X-Name: value".
     int descriptor = -1;              // Passed with the request's first byte (Unix socket only).
 };
 

@@ -20,7 +20,7 @@ namespace rekindle::cli {
 namespace {
 
 constexpr const char* kExitCodes =
-    "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such model or file,\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong command line or manifest, 3 no such model or file,\n"
     "4 no daemon answers, 5 refused by the daemon, 130 interrupted.";
 
 constexpr const char* kGlobalsHint =
@@ -53,6 +53,9 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     std::vector<std::unique_ptr<Verb>> verbs;
     verbs.push_back(make_deploy(app));
     verbs.push_back(make_models(app));
+    verbs.push_back(make_describe(app));
+    verbs.push_back(make_rollback(app));
+    verbs.push_back(make_aliases(app));
     verbs.push_back(make_ps(app));
     verbs.push_back(make_chat(app));
     verbs.push_back(make_run(app));
@@ -62,6 +65,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     verbs.push_back(make_undeploy(app));
     verbs.push_back(make_keys(app));
     verbs.push_back(make_backup(app));
+    verbs.push_back(make_schema(app));
     for (CLI::App* command : app.get_subcommands(/*filter=*/{})) {
         const std::string footer = command->get_footer();
         command->footer(footer + (footer.empty() ? "" : "\n\n") + kGlobalsHint);

@@ -89,8 +89,10 @@ std::string format_progress(std::string_view phase, uint64_t done, uint64_t tota
     constexpr size_t kBarColumnsMin = 5;
     const unsigned percent = percent_of(done, total);
     const std::string front = fmt::format("{:<7}", phase);
-    const std::string back =
-        fmt::format("{:>4}%  {} of {}", percent, format_bytes(done), format_bytes(total));
+    const bool counts_bytes = total > 1;  // A total of 1 is a step, done or not.
+    const std::string back = counts_bytes ? fmt::format("{:>4}%  {} of {}", percent,
+                                                        format_bytes(done), format_bytes(total))
+                                          : fmt::format("{:>4}%", percent);
     const size_t rest = front.size() + back.size() + 3;  // A space and two brackets.
     if (columns < rest + kBarColumnsMin) {
         return fmt::format("{}{:>4}%", front, percent);

@@ -41,5 +41,9 @@ std::unique_ptr<Verb> make_logs(CLI::App& app);
 std::unique_ptr<Verb> make_undeploy(CLI::App& app);
 std::unique_ptr<Verb> make_keys(CLI::App& app);
 std::unique_ptr<Verb> make_backup(CLI::App& app);
+std::unique_ptr<Verb> make_describe(CLI::App& app);
+std::unique_ptr<Verb> make_rollback(CLI::App& app);
+std::unique_ptr<Verb> make_aliases(CLI::App& app);
+std::unique_ptr<Verb> make_schema(CLI::App& app);
 
 }  // namespace rekindle::cli

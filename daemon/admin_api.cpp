@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "billing/usage_event.h"
 #include "daemon/admin_deploy.h"
+#include "daemon/admin_revisions.h"
 #include "daemon/api/usage_types.h"
 
 #include <boost/json/serialize.hpp>
@@ -131,6 +132,7 @@ api::Deployment wire_form(const DeploymentInfo& info) {
                         .resident_bytes = info.resident_bytes,
                         .active_requests = info.active_requests,
                         .worker_pid = info.worker_pid};
+    out.aliases = info.aliases;
     if (info.idle_for) {
         out.idle_ms = info.idle_for->count();
     }
@@ -138,6 +140,7 @@ api::Deployment wire_form(const DeploymentInfo& info) {
 }
 
 void AdminApi::add_routes(std::vector<Route>& routes) {
+    add_revision_routes(services_.node, routes);
     const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
         routes.push_back(Route{.method = method,
                                .pattern = pattern,
@@ -155,9 +158,6 @@ void AdminApi::add_routes(std::vector<Route>& routes) {
         [this](HttpExchange& exchange, const std::string& /*rest*/) {
             return list_deployments(exchange);
         });
-    add("GET", "/admin/v1/deployments/*", [this](HttpExchange& exchange, std::string rest) {
-        return show_deployment(exchange, std::move(rest));
-    });
     add("DELETE", "/admin/v1/deployments/*", [this](HttpExchange& exchange, std::string rest) {
         return undeploy(exchange, std::move(rest));
     });
@@ -186,17 +186,6 @@ Task<> AdminApi::list_deployments(HttpExchange& exchange) {
     json::object out;
     out["deployments"] = std::move(list);
     auto reply = json_reply(out);
-    co_await exchange.reply(std::move(reply));
-}
-
-Task<> AdminApi::show_deployment(HttpExchange& exchange, std::string name) {
-    const auto info = services_.node.deployment(name);
-    if (!info) {
-        ApiError error = api_error(info.error());
-        co_await exchange.reply_error(std::move(error));
-        co_return;
-    }
-    auto reply = json_reply(api::to_json(wire_form(*info)));
     co_await exchange.reply(std::move(reply));
 }
 

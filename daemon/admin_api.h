@@ -31,7 +31,6 @@ public:
 private:
     Task<> show_node(HttpExchange& exchange);
     Task<> list_deployments(HttpExchange& exchange);
-    Task<> show_deployment(HttpExchange& exchange, std::string name);
     Task<> undeploy(HttpExchange& exchange, std::string name);
     Task<> usage(HttpExchange& exchange);
     Task<> show_request(HttpExchange& exchange, std::string id);

@@ -4,7 +4,9 @@
 #include "base/async/spawn.h"
 #include "base/decimal.h"
 #include "base/units.h"
+#include "daemon/admin_revisions.h"
 #include "daemon/api/deploy_types.h"
+#include "daemon/api/manifest.h"
 
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
@@ -24,68 +26,7 @@ namespace {
 
 constexpr size_t kUploadPartBytes = 1 * kMiB;
 constexpr std::string_view kDescriptorField = "x-rekindle-descriptor";
-
-bool is_plain_name(std::string_view name) noexcept {
-    constexpr size_t kNameBytesMax = 63;
-    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-    return !name.empty() && name.size() <= kNameBytesMax && letter(name.front()) &&
-           std::all_of(name.begin(), name.end(),
-                       [letter](char c) { return letter(c) || c == '.' || c == '_' || c == '-'; });
-}
-
-std::optional<ApiError> read_price(const std::string& name, const std::string& value,
-                                   std::string& out) {
-    const auto price = parse_price_per_million(value);
-    if (!price) {
-        return invalid_value(name, name + ": " + price.error().message);
-    }
-    out = value;
-    return std::nullopt;
-}
-
-std::optional<ApiError> read_parameter(const std::string& name, const std::string& value,
-                                       DeploySpec& spec) {
-    if (name == "name") {
-        spec.name = value;
-        if (!is_plain_name(value)) {
-            return invalid_value(name, fmt::format("name: \"{}\" must be up to 63 of a-z, 0-9, "
-                                                   "'.', '_' and '-', beginning with a letter or "
-                                                   "digit",
-                                                   value));
-        }
-        return std::nullopt;
-    }
-    if (name == "price_input") {
-        return read_price(name, value, spec.price_input);
-    }
-    if (name == "price_output") {
-        return read_price(name, value, spec.price_output);
-    }
-    if (name == "price_cached") {
-        return read_price(name, value, spec.price_cached);
-    }
-    if (name == "currency") {
-        spec.currency = value;
-        return std::nullopt;
-    }
-    if (name == "idle") {
-        const auto idle = parse_duration(value);
-        if (!idle) {
-            return invalid_value(name, "idle: " + idle.error().message);
-        }
-        spec.idle = *idle;
-        return std::nullopt;
-    }
-    if (name == "context") {
-        const auto end = value.data() + value.size();
-        const auto parsed = std::from_chars(value.data(), end, spec.context);
-        if (parsed.ec != std::errc() || parsed.ptr != end) {
-            return invalid_value(name, "context: must be a number of tokens");
-        }
-        return std::nullopt;
-    }
-    return unknown_parameter(name);
-}
+constexpr std::string_view kManifestBytesField = "x-rekindle-manifest-bytes";
 
 // A client's descriptor may be anything: only a file that can be mapped and read is taken.
 std::optional<ApiError> check_source(const UniqueFd& source) {
@@ -99,6 +40,14 @@ std::optional<ApiError> check_source(const UniqueFd& source) {
     return std::nullopt;
 }
 
+ApiError manifest_error(const Error& error) {
+    ApiError api = api_error(error);
+    if (error.code == ErrorCode::kInvalidArgument) {
+        api.code = "invalid_manifest";
+    }
+    return api;
+}
+
 // Runs on a compute thread.
 Result<bool> write_part(int fd, const std::string& part) {
     const auto written = write_all(fd, std::as_bytes(std::span(part)));
@@ -108,22 +57,73 @@ Result<bool> write_part(int fd, const std::string& part) {
     return true;
 }
 
+// How a deployment's body is cut: the manifest, then the model file if there is one.
+struct BodyPlan {
+    bool model_follows = false;
+    size_t manifest_bytes = 0;  // When a model follows.
+};
+
+std::variant<BodyPlan, ApiError> body_plan(const HttpRequest& request) {
+    const auto field = request.field(kManifestBytesField);
+    if (!field) {
+        return BodyPlan{};
+    }
+    size_t bytes = 0;
+    const auto parsed = std::from_chars(field->data(), field->data() + field->size(), bytes);
+    const bool whole =
+        parsed.ec == std::errc() && parsed.ptr == field->data() + field->size() && bytes > 0;
+    if (!whole || bytes > api::kManifestBytesMax) {
+        return invalid_value("", fmt::format("X-Rekindle-Manifest-Bytes: must be the manifest's "
+                                             "length, 1 to {}",
+                                             api::kManifestBytesMax));
+    }
+    return BodyPlan{.model_follows = true, .manifest_bytes = bytes};
+}
+
+// The manifest's text; what was read beyond it is the beginning of the model file.
+Task<std::optional<ApiError>> receive_manifest(HttpExchange* exchange, BodyPlan plan,
+                                               std::string* manifest, std::string* rest) {
+    const size_t wanted = plan.model_follows ? plan.manifest_bytes : api::kManifestBytesMax + 1;
+    while (manifest->size() < wanted && !exchange->body_done()) {
+        auto fault = co_await exchange->read_part(manifest, wanted - manifest->size());
+        if (fault) {
+            co_return fault;
+        }
+    }
+    if (plan.model_follows && manifest->size() < wanted) {
+        co_return invalid_value("", "the body is shorter than X-Rekindle-Manifest-Bytes says");
+    }
+    if (plan.model_follows) {
+        *rest = manifest->substr(wanted);
+        manifest->resize(wanted);
+    } else if (manifest->size() > api::kManifestBytesMax) {
+        co_return http_error(413, "too_large",
+                             fmt::format("the manifest is longer than {} bytes; a model file that "
+                                         "follows it needs X-Rekindle-Manifest-Bytes",
+                                         api::kManifestBytesMax));
+    }
+    co_return std::nullopt;
+}
+
 // The body into a file without a name, a part at a time; the io thread never waits for the disk.
 Task<std::optional<ApiError>> receive_upload(HttpExchange* exchange, const AdminServices* services,
-                                             UniqueFd* source) {
+                                             std::string part, UniqueFd* source) {
     auto file = services->node.new_upload_file();
     if (!file) {
         co_return api_error(file.error());
     }
     bool any = false;
-    while (!exchange->body_done()) {
-        std::string part;
-        auto fault = co_await exchange->read_part(&part, kUploadPartBytes);
-        if (fault) {
-            co_return fault;
+    while (!part.empty() || !exchange->body_done()) {
+        if (part.empty()) {
+            auto fault = co_await exchange->read_part(&part, kUploadPartBytes);
+            if (fault) {
+                co_return fault;
+            }
         }
         any = any || !part.empty();
-        auto work = [fd = file->get(), part = std::move(part)] { return write_part(fd, part); };
+        auto work = [fd = file->get(), part = std::exchange(part, {})] {
+            return write_part(fd, part);
+        };
         auto writing = offload(services->files, std::move(work));
         auto written = co_await std::move(writing);
         if (!written) {
@@ -131,27 +131,71 @@ Task<std::optional<ApiError>> receive_upload(HttpExchange* exchange, const Admin
         }
     }
     if (!any) {
-        co_return invalid_value("",
-                                "the request has no body: send the model file, or pass its "
-                                "descriptor over the admin socket");
+        co_return invalid_value("", "the model file that follows the manifest has no bytes");
     }
     *source = std::move(file).value();
     co_return std::nullopt;
 }
 
-// Wherever the file comes from.
+// What a client sent: a manifest, and a model file unless the manifest names an image.
+struct DeployInput {
+    api::Manifest manifest;
+    UniqueFd source;
+};
+
+// The model file, wherever it comes from.
 Task<std::optional<ApiError>> obtain_source(HttpExchange* exchange, const AdminServices* services,
-                                            UniqueFd* source) {
-    if (exchange->request().field(kDescriptorField) != "1") {
-        auto fault = co_await receive_upload(exchange, services, source);
+                                            std::optional<std::string> uploaded,
+                                            DeployInput* input) {
+    const bool passed = exchange->request().field(kDescriptorField) == "1";
+    const bool stored = !input->manifest.image().empty();
+    if (stored && (passed || uploaded)) {
+        co_return invalid_value(
+            "model", "model: the manifest names an image, and a model file came with it");
+    }
+    if (stored) {
+        co_return std::nullopt;
+    }
+    if (passed) {
+        auto descriptor = exchange->take_descriptor();
+        if (!descriptor) {
+            co_return invalid_value("",
+                                    "X-Rekindle-Descriptor: no descriptor came with the request");
+        }
+        auto fault = check_source(*descriptor);
+        input->source = std::move(*descriptor);
         co_return fault;
     }
-    auto passed = exchange->take_descriptor();
-    if (!passed) {
-        co_return invalid_value("", "X-Rekindle-Descriptor: no descriptor came with the request");
+    if (!uploaded) {
+        co_return invalid_value("model",
+                                "model: the manifest names a file, and none came with the request: "
+                                "send it after the manifest, or its descriptor over the admin "
+                                "socket");
     }
-    auto fault = check_source(*passed);
-    *source = std::move(*passed);
+    auto fault = co_await receive_upload(exchange, services, std::move(*uploaded), &input->source);
+    co_return fault;
+}
+
+Task<std::optional<ApiError>> receive_input(HttpExchange* exchange, const AdminServices* services,
+                                            DeployInput* input) {
+    auto cut = body_plan(exchange->request());
+    if (auto* refused = std::get_if<ApiError>(&cut)) {
+        co_return std::move(*refused);
+    }
+    const BodyPlan plan = std::get<BodyPlan>(cut);
+    std::string text;
+    std::string rest;
+    auto fault = co_await receive_manifest(exchange, plan, &text, &rest);
+    if (fault) {
+        co_return fault;
+    }
+    auto manifest = api::parse_manifest(text);
+    if (!manifest) {
+        co_return manifest_error(manifest.error());
+    }
+    input->manifest = std::move(manifest).value();
+    auto uploaded = plan.model_follows ? std::optional(std::move(rest)) : std::nullopt;
+    fault = co_await obtain_source(exchange, services, std::move(uploaded), input);
     co_return fault;
 }
 
@@ -231,45 +275,9 @@ Task<> tell_progress(HttpExchange* exchange, std::shared_ptr<Deploying> state) {
     }
 }
 
-}  // namespace
-
-std::variant<DeploySpec, ApiError> read_deploy_query(std::string_view query) {
-    const auto parameters = parse_query(query);
-    if (!parameters) {
-        return invalid_value("", "the query is malformed");
-    }
-    DeploySpec spec;
-    for (const auto& [name, value] : *parameters) {
-        auto fault = read_parameter(name, value, spec);
-        if (fault) {
-            return std::move(*fault);
-        }
-    }
-    if (spec.name.empty()) {
-        return missing_parameter("name");
-    }
-    return spec;
-}
-
-Task<> deploy_from(HttpExchange& exchange, const AdminServices& services) {
-    auto parsed = read_deploy_query(exchange.request().query);
-    if (auto* refused = std::get_if<ApiError>(&parsed)) {
-        co_await exchange.reply_error(std::move(*refused));
-        co_return;
-    }
-    if (services.node.draining()) {
-        ApiError error = api_error(Error{ErrorCode::kUnavailable, "this node is shutting down"});
-        co_await exchange.reply_error(std::move(error));
-        co_return;
-    }
-    UniqueFd source;
-    auto fault = co_await obtain_source(&exchange, &services, &source);
-    if (fault) {
-        co_await exchange.reply_error(std::move(*fault));
-        co_return;
-    }
+Task<> deploy_and_tell(HttpExchange& exchange, const AdminServices& services, DeploySpec spec,
+                       UniqueFd source) {
     auto state = std::make_shared<Deploying>(services.context);
-    DeploySpec spec = std::move(std::get<DeploySpec>(parsed));
     spec.cancelled = state->cancelled;
     auto deploying = run_deployment(state, &services.node, std::move(spec), std::move(source));
     if (!spawn(services.context, "deploy", services.gate, std::move(deploying))) {
@@ -296,6 +304,64 @@ Task<> deploy_from(HttpExchange& exchange, const AdminServices& services) {
     }
     const std::string line = last_line(*state->result);
     co_await exchange.end_stream(line);
+}
+
+std::variant<bool, ApiError> read_deploy_query(std::string_view query) {
+    const auto parameters = parse_query(query);
+    if (!parameters) {
+        return invalid_value("", "the query is malformed");
+    }
+    bool dry_run = false;
+    for (const auto& [name, value] : *parameters) {
+        if (name != "dry_run") {
+            return unknown_parameter(name);
+        }
+        if (value != "0" && value != "1") {
+            return invalid_value(name, "dry_run: must be 0 or 1");
+        }
+        dry_run = value == "1";
+    }
+    return dry_run;
+}
+
+Task<> reply_plan(HttpExchange& exchange, Node& node, DeploySpec spec, UniqueFd source) {
+    auto plan = co_await node.plan(std::move(spec), std::move(source));
+    if (!plan) {
+        ApiError error = deploy_error(plan.error());
+        co_await exchange.reply_error(std::move(error));
+        co_return;
+    }
+    HttpReply reply;
+    reply.body = json::serialize(json::object{{"plan", plan_json(*plan)}});
+    co_await exchange.reply(std::move(reply));
+}
+
+}  // namespace
+
+Task<> deploy_from(HttpExchange& exchange, const AdminServices& services) {
+    const auto parsed = read_deploy_query(exchange.request().query);
+    if (const auto* refused = std::get_if<ApiError>(&parsed)) {
+        ApiError error = *refused;
+        co_await exchange.reply_error(std::move(error));
+        co_return;
+    }
+    if (services.node.draining()) {
+        ApiError error = api_error(Error{ErrorCode::kUnavailable, "this node is shutting down"});
+        co_await exchange.reply_error(std::move(error));
+        co_return;
+    }
+    DeployInput input;
+    auto fault = co_await receive_input(&exchange, &services, &input);
+    if (fault) {
+        co_await exchange.reply_error(std::move(*fault));
+        co_return;
+    }
+    DeploySpec spec{.manifest = std::move(input.manifest), .cancelled = nullptr};
+    if (std::get<bool>(parsed)) {
+        co_await reply_plan(exchange, services.node, std::move(spec), std::move(input.source));
+        co_return;
+    }
+    co_await deploy_and_tell(exchange, services, std::move(spec), std::move(input.source));
 }
 
 }  // namespace rekindle::daemon

@@ -1,8 +1,10 @@
 #include "daemon/answer_stream.h"
 
 #include "base/log.h"
+#include "base/units.h"
 
 #include <boost/asio/post.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -95,6 +97,33 @@ void AnswerStream::submit(AnswerUpstream& upstream, uint64_t sequence, bool cold
     trace_->worker_at = services_.clock.monotonic();
     request_.submit.id = sequence;
     upstream_->send_frame(Frame(request_.submit));
+}
+
+// The timer goes with the stream, so none outlives its request.
+void AnswerStream::limit_wait(std::chrono::milliseconds max_wait) {
+    constexpr std::chrono::hours kLongest{24 * 365};  // Keeps the deadline within 64 bits.
+    wait_limit_.emplace(services_.context);
+    wait_limit_->expires_after(std::min<std::chrono::milliseconds>(max_wait, kLongest));
+    wait_limit_->async_wait(
+        [weak = weak_from_this(), max_wait](const boost::system::error_code& ec) {
+            const auto self = weak.lock();
+            if (!ec && self && !self->trace_->first_token_at && !self->ended_) {
+                self->give_up(max_wait);
+            }
+        });
+}
+
+void AnswerStream::give_up(std::chrono::milliseconds max_wait) {
+    const Error error{
+        ErrorCode::kOverloaded,
+        fmt::format("no token of model {} came within {}, its longest wait: try again "
+                    "later",
+                    facts_.model, format_duration(max_wait))};
+    if (upstream_ != nullptr) {
+        upstream_->send_frame(Frame(CancelFrame{sequence_}));
+        leave_upstream();
+    }
+    end(&error);
 }
 
 void AnswerStream::on_assigned() {
@@ -190,6 +219,7 @@ void AnswerStream::on_tokens(TokensFrame frame) {
         upstream_->accuse(counted.error().message);
         return;
     }
+    wait_limit_.reset();
     count_token(frame);
     const Finish finish = frame.finish;
     const bool last = finish != Finish::kNone;
@@ -251,6 +281,7 @@ void AnswerStream::on_failed(const Error& error) {
 }
 
 void AnswerStream::end(const Error* error) {
+    wait_limit_.reset();
     if (std::exchange(ended_, true)) {
         return;
     }
@@ -340,6 +371,7 @@ void AnswerStream::cancel() {
         upstream_->send_frame(Frame(CancelFrame{sequence_}));
         leave_upstream();
     }
+    wait_limit_.reset();
     if (!std::exchange(ended_, true)) {
         trace_->ended_at = services_.clock.monotonic();
         count_end(failed_ ? "error" : "abort");

@@ -108,6 +108,8 @@ public:
     void abandon();
     // Called once the request has left the node, whatever way it ended.
     void on_left(std::function<void()> callback) { left_ = std::move(callback); }
+    // Without a first token `max_wait` from its arrival on the request ends with kOverloaded.
+    void limit_wait(std::chrono::milliseconds max_wait);
     // Its place behind gate 1, given back when the front lets go.
     void hold(scheduler::AdmissionGate::Pass pass) { pass_.emplace(std::move(pass)); }
 
@@ -125,6 +127,7 @@ private:
     void end(const Error* error);
     void count_token(const TokensFrame& frame);
     void count_end(std::string_view reason);
+    void give_up(std::chrono::milliseconds max_wait);
 
     const AnswerServices services_;
     GenerateRequest request_;
@@ -133,6 +136,7 @@ private:
     AnswerUpstream* upstream_ = nullptr;
     std::function<void()> left_;
     std::optional<scheduler::AdmissionGate::Pass> pass_;
+    std::optional<asio::steady_timer> wait_limit_;
     Event arrived_;
     std::deque<Result<GenerateStream::Event>> events_;
 

@@ -1,10 +1,8 @@
 #include "daemon/catalog.h"
 
-#include "base/hash.h"
-#include "base/json.h"
+#include "daemon/catalog_format.h"
 #include "daemon/data_folder.h"
 
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,141 +10,43 @@
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace rekindle::daemon {
 namespace {
 
-constexpr uint64_t kRecordBytesMax = 1ULL << 20;
-constexpr int64_t kRecordVersion = 1;
+constexpr uint64_t kRecordBytesMax = 4ULL << 20;  // Six manifests at their limit, and their facts.
+constexpr std::string_view kAliasFile = "/.aliases";  // No deployment's name begins with a dot.
 
 std::string path_of(const std::string& folder, const std::string& name) {
     return folder + "/" + name + ".json";
 }
 
-json::object to_json(const DeploymentRecord& record) {
-    json::object object;
-    object["rekindle_deployment"] = kRecordVersion;
-    object["name"] = record.name;
-    object["image"] = record.image;
-    object["price_input"] = record.price_input;
-    object["price_output"] = record.price_output;
-    object["price_cached"] = record.price_cached;
-    object["currency"] = record.currency;
-    if (record.idle_ms) {
-        object["idle_ms"] = *record.idle_ms;
-    }
-    object["context"] = record.context;
-    object["created_unix_s"] = record.created_unix_s;
-    object["architecture"] = record.architecture;
-    object["image_bytes"] = record.image_bytes;
-    object["context_max"] = record.context_max;
-    return object;
+bool has_alias(const DeploymentRecord& record, std::string_view alias) {
+    const auto& aliases = record.manifest.aliases;
+    return std::find(aliases.begin(), aliases.end(), alias) != aliases.end();
 }
 
-// Takes members out of one record and remembers the first fault.
-class RecordReader {
-public:
-    explicit RecordReader(const json::object& object) : object_(object) {}
-
-    void text(std::string_view key, std::string& out) {
-        const auto value = get_string(object_, key);
-        if (!value || !*value) {
-            fail(key);
-            return;
-        }
-        out = **value;
-    }
-    template <typename Integer>
-    void number(std::string_view key, Integer& out) {
-        const auto value = get_integer(object_, key);
-        if (!value || !*value || **value < 0) {
-            fail(key);
-            return;
-        }
-        out = static_cast<Integer>(**value);
-    }
-    const std::string& fault() const noexcept { return fault_; }
-
-private:
-    void fail(std::string_view key) {
-        if (fault_.empty()) {
-            fault_ = fmt::format("\"{}\" is missing or wrong", key);
-        }
-    }
-
-    const json::object& object_;
-    std::string fault_;
-};
-
-Result<DeploymentRecord> from_json(std::string_view text) {
-    const auto parsed = parse_json(text, JsonLimits{});
-    if (!parsed) {
-        return parsed.error();
-    }
-    if (!parsed->is_object()) {
-        return Error{ErrorCode::kCorrupt, "not a JSON object"};
-    }
-    RecordReader reader(parsed->get_object());
-    int64_t version = 0;
-    reader.number("rekindle_deployment", version);
-    if (version != kRecordVersion) {
-        return Error{ErrorCode::kUnsupported,
-                     fmt::format("deployment record of version {}, this rekindled reads {}",
-                                 version, kRecordVersion)};
-    }
-    DeploymentRecord record;
-    reader.text("name", record.name);
-    reader.text("image", record.image);
-    reader.text("price_input", record.price_input);
-    reader.text("price_output", record.price_output);
-    reader.text("price_cached", record.price_cached);
-    reader.text("currency", record.currency);
-    if (parsed->get_object().contains("idle_ms")) {
-        reader.number("idle_ms", record.idle_ms.emplace());
-    }
-    reader.number("context", record.context);
-    reader.number("created_unix_s", record.created_unix_s);
-    reader.text("architecture", record.architecture);
-    reader.number("image_bytes", record.image_bytes);
-    reader.number("context_max", record.context_max);
-    if (!reader.fault().empty() || !is_deployment_name(record.name)) {
-        return Error{ErrorCode::kCorrupt,
-                     reader.fault().empty() ? std::string("\"name\" is wrong") : reader.fault()};
-    }
-    return record;
+Error taken(std::string_view alias, std::string_view owner) {
+    return Error{ErrorCode::kConflict,
+                 fmt::format("\"{}\" is an alias of {}: choose another name, or remove it there",
+                             alias, owner)};
 }
 
 }  // namespace
 
-std::string DeploymentRecord::canonical_manifest() const {
-    // Keys in alphabetical order; Boost.JSON keeps the order of insertion.
-    json::object object;
-    object["context"] = context;
-    object["currency"] = currency;
-    object["idle_ms"] = idle_ms ? json::value(*idle_ms) : json::value(nullptr);
-    object["image"] = image;
-    object["name"] = name;
-    object["price_cached"] = price_cached;
-    object["price_input"] = price_input;
-    object["price_output"] = price_output;
-    object["rekindle"] = 1;
-    return json::serialize(object);
-}
-
-std::string DeploymentRecord::revision() const {
-    return to_hex(sha256(as_bytes(canonical_manifest())));
-}
-
-bool is_deployment_name(std::string_view name) noexcept {
-    const auto letter_or_digit = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    };
-    if (name.empty() || name.size() > 63 || !letter_or_digit(name.front())) {
-        return false;
+Result<DeploymentRecord> make_record(const api::Manifest& manifest, const std::string& image) {
+    auto stored = api::parse_manifest(api::canonical_manifest(manifest, image));
+    if (!stored) {
+        return stored.error();
     }
-    return std::all_of(name.begin(), name.end(), [&](char c) {
-        return letter_or_digit(c) || c == '.' || c == '_' || c == '-';
-    });
+    DeploymentRecord record;
+    record.name = manifest.name;
+    record.revision = api::manifest_revision(manifest, image);
+    record.image = image;
+    record.source = manifest.model;
+    record.manifest = std::move(stored).value();
+    return record;
 }
 
 Result<Catalog> Catalog::open(const std::string& folder) {
@@ -164,48 +64,207 @@ Result<Catalog> Catalog::open(const std::string& folder) {
         if (!text) {
             return text.error();
         }
-        auto record = from_json(*text);
-        if (!record) {
-            return record.error().with_context(entry.path().string());
+        auto parsed = parse_entry(*text);
+        if (!parsed) {
+            return parsed.error().with_context(entry.path().string());
         }
-        catalog.records_.push_back(std::move(record).value());
+        catalog.entries_.push_back(std::move(parsed).value());
     }
     if (ec) {
         return Error{ErrorCode::kIo, folder + ": " + ec.message()};
     }
-    std::sort(catalog.records_.begin(), catalog.records_.end(),
-              [](const auto& a, const auto& b) { return a.name < b.name; });
+    std::sort(catalog.entries_.begin(), catalog.entries_.end(),
+              [](const auto& a, const auto& b) { return a.current.name < b.current.name; });
+    const std::string alias_path = folder + std::string(kAliasFile);
+    const auto text = read_small_file(alias_path, kRecordBytesMax);
+    if (!text) {
+        return text.error().code == ErrorCode::kNotFound ? Result<Catalog>(std::move(catalog))
+                                                         : text.error();
+    }
+    auto aliases = parse_aliases(*text);
+    if (!aliases) {
+        return aliases.error().with_context(alias_path);
+    }
+    catalog.hand_aliases_ = std::move(aliases).value();
     return catalog;
 }
 
-Result<void> Catalog::put(const DeploymentRecord& record) {
-    const auto written =
-        write_file_durably(path_of(folder_, record.name), json::serialize(to_json(record)));
-    if (!written) {
-        return written;
-    }
-    const auto at = std::lower_bound(
-        records_.begin(), records_.end(), record.name,
-        [](const DeploymentRecord& held, const std::string& name) { return held.name < name; });
-    if (at != records_.end() && at->name == record.name) {
-        *at = record;
-    } else {
-        records_.insert(at, record);
+const DeploymentEntry* Catalog::find(std::string_view name) const noexcept {
+    const auto at = std::lower_bound(entries_.begin(), entries_.end(), name,
+                                     [](const DeploymentEntry& held, std::string_view wanted) {
+                                         return held.current.name < wanted;
+                                     });
+    return at != entries_.end() && at->current.name == name ? &*at : nullptr;
+}
+
+std::string_view Catalog::owner_by_manifest(std::string_view alias) const noexcept {
+    for (const DeploymentEntry& entry : entries_) {
+        if (has_alias(entry.current, alias)) {
+            return entry.current.name;
+        }
     }
     return {};
 }
 
-Result<void> Catalog::remove(const std::string& name) {
-    if (::unlink(path_of(folder_, name).c_str()) != 0 && errno != ENOENT) {
-        return errno_error(path_of(folder_, name), errno);
+std::string_view Catalog::resolve(std::string_view model) const noexcept {
+    if (const DeploymentEntry* entry = find(model)) {
+        return entry->current.name;
     }
-    std::erase_if(records_, [&](const DeploymentRecord& record) { return record.name == name; });
+    const std::string_view owner = owner_by_manifest(model);
+    if (!owner.empty()) {
+        return owner;
+    }
+    const auto by_hand = hand_aliases_.find(model);
+    return by_hand == hand_aliases_.end() ? std::string_view{} : by_hand->second;
+}
+
+Result<void> Catalog::check_names(const DeploymentRecord& record) const {
+    const std::string_view owner = resolve(record.name);
+    if (!owner.empty() && owner != record.name) {
+        return taken(record.name, owner);
+    }
+    for (const std::string& alias : record.manifest.aliases) {
+        if (find(alias) != nullptr) {
+            return Error{ErrorCode::kConflict,
+                         fmt::format("aliases: \"{}\" is deployed itself: an alias never takes a "
+                                     "deployment's name",
+                                     alias)};
+        }
+        const std::string_view holder = resolve(alias);
+        if (!holder.empty() && holder != record.name) {
+            return taken(alias, holder).with_context("aliases");
+        }
+    }
+    return {};
+}
+
+Result<void> Catalog::put(const DeploymentRecord& record) {
+    auto free = check_names(record);
+    if (!free) {
+        return free;
+    }
+    const DeploymentEntry* held = find(record.name);
+    DeploymentEntry next{.current = record, .history = {}};
+    if (held != nullptr) {
+        next.history = held->history;
+        next.history.insert(next.history.begin(), held->current);
+        std::erase_if(next.history, [&record](const DeploymentRecord& earlier) {
+            return earlier.revision == record.revision;
+        });
+        next.history.resize(std::min(next.history.size(), kHistoryMax));
+    }
+    auto written = write_file_durably(path_of(folder_, record.name), entry_text(next));
+    if (!written) {
+        return written;
+    }
+    if (held != nullptr) {
+        entries_[static_cast<size_t>(held - entries_.data())] = std::move(next);
+        return {};
+    }
+    const auto at = std::lower_bound(entries_.begin(), entries_.end(), record.name,
+                                     [](const DeploymentEntry& other, const std::string& name) {
+                                         return other.current.name < name;
+                                     });
+    entries_.insert(at, std::move(next));
+    return {};
+}
+
+// Aliases go first: one that names nothing would come back with the next deployment of that name.
+Result<void> Catalog::remove(const std::string& name) {
+    AliasMap kept = hand_aliases_;
+    std::erase_if(kept, [&name](const auto& entry) { return entry.second == name; });
+    if (kept.size() != hand_aliases_.size()) {
+        auto written = write_aliases(std::move(kept));
+        if (!written) {
+            return written;
+        }
+    }
+    auto removed = remove_file_durably(path_of(folder_, name));
+    if (!removed) {
+        return removed;
+    }
+    std::erase_if(entries_,
+                  [&](const DeploymentEntry& entry) { return entry.current.name == name; });
     return {};
 }
 
 bool Catalog::uses_image(std::string_view digest) const noexcept {
-    return std::any_of(records_.begin(), records_.end(),
-                       [&](const DeploymentRecord& record) { return record.image == digest; });
+    const auto names = [digest](const DeploymentRecord& record) { return record.image == digest; };
+    return std::any_of(entries_.begin(), entries_.end(), [&names](const DeploymentEntry& entry) {
+        return names(entry.current) ||
+               std::any_of(entry.history.begin(), entry.history.end(), names);
+    });
+}
+
+std::vector<AliasEntry> Catalog::aliases() const {
+    std::vector<AliasEntry> all;
+    for (const DeploymentEntry& entry : entries_) {
+        for (const std::string& alias : entry.current.manifest.aliases) {
+            all.push_back({.alias = alias, .name = entry.current.name, .by_manifest = true});
+        }
+    }
+    for (const auto& [alias, name] : hand_aliases_) {
+        if (owner_by_manifest(alias).empty()) {
+            all.push_back({.alias = alias, .name = name, .by_manifest = false});
+        }
+    }
+    std::sort(all.begin(), all.end(),
+              [](const AliasEntry& a, const AliasEntry& b) { return a.alias < b.alias; });
+    return all;
+}
+
+Result<void> Catalog::write_aliases(AliasMap aliases) {
+    auto written = write_file_durably(folder_ + std::string(kAliasFile), aliases_text(aliases));
+    if (written) {
+        hand_aliases_ = std::move(aliases);
+    }
+    return written;
+}
+
+Result<void> Catalog::set_alias(const std::string& alias, const std::string& name) {
+    if (!is_deployment_name(alias)) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("alias \"{}\": use up to 63 of a-z, 0-9, '.', '_' and '-', "
+                                 "beginning with a letter or digit",
+                                 alias)};
+    }
+    if (find(name) == nullptr) {
+        return Error{ErrorCode::kNotFound, fmt::format("no model named \"{}\" is deployed", name)};
+    }
+    if (find(alias) != nullptr) {
+        return Error{ErrorCode::kConflict,
+                     fmt::format("\"{}\" is deployed itself: an alias never takes a deployment's "
+                                 "name",
+                                 alias)};
+    }
+    const std::string_view owner = owner_by_manifest(alias);
+    if (!owner.empty() && owner != name) {
+        return taken(alias, owner);
+    }
+    if (hand_aliases_.size() >= kHandAliasesMax && !hand_aliases_.contains(alias)) {
+        return Error{
+            ErrorCode::kTooLarge,
+            fmt::format("{} aliases are set, the limit: remove one first", hand_aliases_.size())};
+    }
+    AliasMap next = hand_aliases_;
+    next[alias] = name;
+    return write_aliases(std::move(next));
+}
+
+Result<void> Catalog::remove_alias(const std::string& alias) {
+    AliasMap next = hand_aliases_;
+    const bool by_hand = next.erase(alias) > 0;
+    const std::string_view owner = owner_by_manifest(alias);
+    if (!by_hand && !owner.empty()) {
+        return Error{ErrorCode::kConflict,
+                     fmt::format("\"{}\" stands in the manifest of {}: take it out there and "
+                                 "deploy again",
+                                 alias, owner)};
+    }
+    if (!by_hand) {
+        return Error{ErrorCode::kNotFound, fmt::format("there is no alias \"{}\"", alias)};
+    }
+    return write_aliases(std::move(next));
 }
 
 }  // namespace rekindle::daemon

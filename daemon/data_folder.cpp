@@ -145,6 +145,13 @@ Result<void> write_file_durably(const std::string& path, std::string_view text) 
     return sync_folder_of(path);
 }
 
+Result<void> remove_file_durably(const std::string& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+        return errno_error(path, errno);
+    }
+    return sync_folder_of(path);
+}
+
 Result<std::string> read_small_file(const std::string& path, uint64_t bytes_max) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd.valid()) {

@@ -39,6 +39,8 @@ private:
 
 // Replaces `path` by `text`: temporary file, fsync, rename, fsync of the folder.
 Result<void> write_file_durably(const std::string& path, std::string_view text);
+// No error when there is none.
+Result<void> remove_file_durably(const std::string& path);
 Result<std::string> read_small_file(const std::string& path, uint64_t bytes_max);
 
 }  // namespace rekindle::daemon

@@ -142,7 +142,8 @@ void fields(Coder& code, F& frame) {
         code(frame.has_template);
     } else if constexpr (std::is_same_v<Plain, SubmitFrame>) {
         code(frame.id), code(frame.kind), code(frame.text), code(frame.tokens);
-        code(frame.tokens_max), code(frame.temperature), code(frame.top_p), code(frame.top_k);
+        code(frame.tokens_max), code(frame.tokens_cap), code(frame.temperature), code(frame.top_p),
+            code(frame.top_k);
         code(frame.min_p), code(frame.seed), code(frame.ignore_eos), code(frame.want_logprobs);
         code(frame.top_logprobs), code(frame.echo), code(frame.stop);
     } else if constexpr (std::is_same_v<Plain, TokenizedFrame>) {

@@ -54,7 +54,8 @@ struct SubmitFrame {
     PromptKind kind = PromptKind::kText;
     std::string text;             // kText: the prompt; kChat: JSON object of template variables.
     std::vector<int32_t> tokens;  // kTokens
-    uint32_t tokens_max = 0;      // 0: up to the context's end.
+    uint32_t tokens_max = 0;      // 0: up to the context's end, and then
+    uint32_t tokens_cap = 0;      // at most so many; 0: no cap.
     float temperature = 1;
     float top_p = 1;
     uint32_t top_k = 0;

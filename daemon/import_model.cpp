@@ -1,10 +1,13 @@
 #include "daemon/import_model.h"
 
+#include "base/json.h"
 #include "base/units.h"
 #include "daemon/import_plan.h"
 #include "daemon/import_tokenizer.h"
 #include "kernels/pack.h"
 #include "loader/formats/gguf.h"
+
+#include <boost/json/serialize.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -154,6 +157,42 @@ private:
 };
 
 }  // namespace
+
+Result<std::string> plan_gguf(std::span<const std::byte> file) {
+    const Result<formats::GgufFile> gguf = formats::parse_gguf(file);
+    if (!gguf) {
+        return gguf.error();
+    }
+    const Result<ModelPlan> plan = plan_model(*gguf);
+    if (!plan) {
+        return plan.error();
+    }
+    const Result<std::vector<std::byte>> tokenizer = import_tokenizer(*gguf);
+    if (!tokenizer) {
+        return tokenizer.error();
+    }
+    const Result<std::vector<std::byte>> chat_template = import_chat_template(*gguf);
+    if (!chat_template) {
+        return chat_template.error();
+    }
+    uint64_t bytes =
+        align_up(tokenizer->size(), kPageBytes) + align_up(chat_template->size(), kPageBytes);
+    json::array tensors;
+    for (const PlannedTensor& tensor : plan->tensors) {
+        tensors.emplace_back(tensor.source->name);
+        bytes += align_up(tensor.image_bytes(), kPageBytes);
+    }
+    const snapshot::Hyperparameters& model = plan->hyperparameters;
+    const json::object index{{"architecture", model.architecture},
+                             {"bytes", bytes},
+                             {"hyperparameters",
+                              {{"layers", model.layers},
+                               {"kv_heads", model.kv_heads},
+                               {"head_dim", model.head_dim},
+                               {"context", model.context}}},
+                             {"tensors", std::move(tensors)}};
+    return json::serialize(index);
+}
 
 Result<std::string> import_gguf(std::span<const std::byte> file, snapshot::ChunkSink sink,
                                 const ImportProgress& progress) {

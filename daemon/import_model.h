@@ -24,4 +24,8 @@ using ImportProgress = std::function<void(uint64_t done, uint64_t total)>;
 Result<std::string> import_gguf(std::span<const std::byte> file, snapshot::ChunkSink sink,
                                 const ImportProgress& progress);
 
+// What import_gguf() would make, from the file's metadata alone and with the same refusals: JSON
+// with the index's "architecture", "bytes" and "hyperparameters", and the tensors' names.
+Result<std::string> plan_gguf(std::span<const std::byte> file);
+
 }  // namespace rekindle::daemon

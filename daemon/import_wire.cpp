@@ -154,7 +154,8 @@ Result<ImportRecord> parse_import_record(const ImportRecordHeader& header,
 
 // No honest import makes more of a source: F16 vectors double and tables grow, a few times at most;
 // 1,024 layers of small tensors fill 9,216 pages, and few rows are padded to a panel.
-ImportSequence::ImportSequence(uint64_t source_bytes) noexcept {
+ImportSequence::ImportSequence(uint64_t source_bytes, bool plan_only) noexcept
+    : plan_only_(plan_only) {
     constexpr uint64_t kGrowthMax = 8;
     constexpr uint64_t kPaddingMax = 64 * kMiB;
     constexpr uint64_t kSourceBytesMax = uint64_t{1} << 56;
@@ -174,7 +175,7 @@ Result<void> ImportSequence::accept(const ImportRecord& record) {
                    : corrupt(fmt::format("progress is {} of {}", progress->done, progress->total));
     }
     ended_ = true;
-    if (std::holds_alternative<ImportIndex>(record) && image_bytes_ == 0) {
+    if (std::holds_alternative<ImportIndex>(record) && image_bytes_ == 0 && !plan_only_) {
         return corrupt("the index comes before any chunk");
     }
     return {};
@@ -182,6 +183,9 @@ Result<void> ImportSequence::accept(const ImportRecord& record) {
 
 Result<void> ImportSequence::accept_chunk(const ImportChunk& chunk) {
     const uint64_t bytes = chunk.plain.size();
+    if (plan_only_) {
+        return corrupt("a chunk comes where a plan was asked for");
+    }
     if (chunk.offset != image_bytes_) {
         return corrupt(fmt::format("a chunk is at {}, {} was next", chunk.offset, image_bytes_));
     }

@@ -64,7 +64,8 @@ Result<ImportRecord> parse_import_record(const ImportRecordHeader& header,
 // Holds the records of one import against the order and the sizes that an image can have.
 class ImportSequence {
 public:
-    explicit ImportSequence(uint64_t source_bytes) noexcept;
+    // A plan is an index alone, without the image's bytes.
+    explicit ImportSequence(uint64_t source_bytes, bool plan_only = false) noexcept;
 
     // kCorrupt when `record` may not come now.
     Result<void> accept(const ImportRecord& record);
@@ -77,6 +78,7 @@ private:
     Result<void> accept_chunk(const ImportChunk& chunk);
 
     uint64_t image_bytes_max_ = 0;
+    bool plan_only_ = false;
     uint64_t image_bytes_ = 0;
     bool ended_ = false;
 };

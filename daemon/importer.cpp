@@ -125,9 +125,9 @@ private:
 // Reads records up to the end of the pipe.
 class ImportReader {
 public:
-    ImportReader(RecordPipe pipe, uint64_t source_bytes, const snapshot::ChunkSink& sink,
+    ImportReader(RecordPipe pipe, ImportSequence sequence, const snapshot::ChunkSink& sink,
                  const ImportProgressSink& on_progress)
-        : pipe_(std::move(pipe)), sequence_(source_bytes), sink_(sink), on_progress_(on_progress) {}
+        : pipe_(std::move(pipe)), sequence_(sequence), sink_(sink), on_progress_(on_progress) {}
 
     // Nothing when the importer ended without a last word, or in the middle of one.
     Result<std::optional<ImportOutcome>> run() {
@@ -217,7 +217,7 @@ Result<StartedImporter> start_importer(const ImporterOptions& options, const Uni
     Result<WorkerProcess> process = WorkerProcess::spawn(
         options.executable,
         {"--import", "--parent", std::to_string(::getpid()), "--memory",
-         std::to_string(options.memory_bytes_max)},
+         std::to_string(options.memory_bytes_max), "--plan", options.plan_only ? "1" : "0"},
         {{source.get(), kImporterSourceFd}, {write_end.get(), kImporterPipeFd}});
     if (!process) {
         return process.error();
@@ -254,8 +254,8 @@ Result<ImportOutcome> run_importer(const ImporterOptions& options, UniqueFd sour
     if (!started) {
         return started.error();
     }
-    ImportReader reader(RecordPipe(std::move(started->pipe), options, cancelled), before->bytes,
-                        sink, on_progress);
+    ImportReader reader(RecordPipe(std::move(started->pipe), options, cancelled),
+                        ImportSequence(before->bytes, options.plan_only), sink, on_progress);
     Result<std::optional<ImportOutcome>> outcome = reader.run();
     if (!outcome) {
         return outcome.error();  // The process is killed and reaped by its owner's destructor.

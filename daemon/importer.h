@@ -21,12 +21,16 @@ struct ImporterOptions {
     std::string executable;  // rekindle-worker
     // Beside the mapping of the source. A vocabulary of 262,144 tokens takes about 100 MiB.
     uint64_t memory_bytes_max = 2 * kGiB;
+    // The index alone, of the image that would be made: no chunk is.
+    bool plan_only = false;
     // Without any record. A tensor's records come every few megabytes; only a hang is silent.
     std::chrono::milliseconds silence_max = std::chrono::seconds(120);
 };
 
 struct ImportOutcome {
-    std::string index_json;  // Without chunk digests (docs/formats/image.md).
+    // Without chunk digests (docs/formats/image.md). Of a plan: architecture, bytes,
+    // hyperparameters, and the tensors' names.
+    std::string index_json;
     uint64_t image_bytes = 0;
 };
 

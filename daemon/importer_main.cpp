@@ -31,6 +31,7 @@ constexpr uint64_t kProgressStepBytes = 8 * kMiB;  // Between two progress recor
 struct Arguments {
     pid_t parent = 0;
     uint64_t memory_bytes = 0;
+    uint32_t plan_only = 0;
 };
 
 template <typename T>
@@ -45,12 +46,13 @@ std::optional<Arguments> parse_arguments(int argc, char** argv) {
     for (int i = 2; i + 1 < argc; i += 2) {
         const std::string_view name = argv[i];
         const bool ok = (name == "--parent" && parse_number(argv[i + 1], arguments.parent)) ||
-                        (name == "--memory" && parse_number(argv[i + 1], arguments.memory_bytes));
+                        (name == "--memory" && parse_number(argv[i + 1], arguments.memory_bytes)) ||
+                        (name == "--plan" && parse_number(argv[i + 1], arguments.plan_only));
         if (!ok) {
             return std::nullopt;
         }
     }
-    return argc == 6 ? std::optional(arguments) : std::nullopt;
+    return argc == 8 ? std::optional(arguments) : std::nullopt;
 }
 
 // A file that shrinks under the mapping raises SIGBUS at the next touch. The record is made
@@ -125,6 +127,9 @@ Result<std::string> import_confined(const Arguments& arguments) {
                        .address_space_bytes_max = source->bytes() + arguments.memory_bytes});
     if (!confined) {
         return confined.error();
+    }
+    if (arguments.plan_only != 0) {
+        return plan_gguf(source->span());
     }
     return import_gguf(source->span(), send_chunk, ProgressSender());
 }

@@ -1,6 +1,7 @@
 #include "daemon/model_instance.h"
 
 #include "base/log.h"
+#include "scheduler/scale/restart_backoff.h"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
@@ -14,10 +15,10 @@ ModelInstance::ModelInstance(InstanceServices services, DeploymentRecord record,
                              InstanceOptions options)
     : services_(std::move(services)),
       record_(std::move(record)),
-      revision_(record_.revision()),
       options_(options),
       watch_(services_.clock, services_.watch, record_.name),
-      changed_(services_.context) {}
+      changed_(services_.context),
+      pause_(services_.context) {}
 
 ModelInstance::~ModelInstance() {
     REKINDLE_CHECK(streams_.empty(), "an instance outlives its requests");
@@ -71,7 +72,7 @@ Result<void> ModelInstance::wake() {
                        .index_json = (*image)->index_json(),
                        .extent_bytes = descriptors->extent_bytes,
                        .kv_bytes = options_.kv_bytes,
-                       .context_max = record_.context,
+                       .context_max = record_.manifest.context,
                        .threads = options_.threads,
                        .sequences_max = options_.sequences_max};
     std::vector<UniqueFd> files;
@@ -96,6 +97,7 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
             return woken;
         }
     }
+    used_ = true;
     idle_since_.reset();
     watch_.idle(false);
     const uint64_t sequence = next_sequence_++;
@@ -140,6 +142,9 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times, uint64_t g
     }
     restored_ = true;
     watch_.restored(times->from_memory, times->bytes_read, record_.image_bytes);
+    if (!times->from_memory && services_.restored) {
+        services_.restored(*times);
+    }
     for (const auto& [sequence, stream] : streams_) {
         stream->on_restored(times->from_memory, times->bytes_read);
     }
@@ -288,9 +293,8 @@ scheduler::WorkerUse ModelInstance::use() const {
     use.deployment = record_.name;
     use.requests = active() + holds_;
     use.idle_since = idle_since_.value_or(services_.clock.monotonic());
-    if (record_.idle_ms) {
-        use.idle_max = std::chrono::milliseconds(*record_.idle_ms);
-    }
+    use.idle_max = record_.manifest.idle;
+    use.kept = record_.manifest.min_warm;
     return use;
 }
 
@@ -311,7 +315,39 @@ void ModelInstance::end_for_good() {
     fail_all(Error{ErrorCode::kUnavailable, "this node is shutting down"});
     cool();
     wake_error_ = Error{ErrorCode::kUnavailable, "this node is shutting down"};
+    ended_ = true;
+    pause_.cancel();
     changed_.notify();
+}
+
+// A worker that lived for a while died by chance; one that dies at once will do so again.
+Task<> ModelInstance::stay_warm(std::shared_ptr<ModelInstance> self) {
+    constexpr Nanoseconds kSteady = std::chrono::seconds(10);
+    scheduler::RestartBackoff backoff({});
+    Nanoseconds warmed_at = services_.clock.monotonic();
+    while (!self->ended_) {
+        if (link_ != nullptr && assigned_ && restored_) {
+            co_await changed_.wait();
+            if (link_ == nullptr && services_.clock.monotonic() - warmed_at < kSteady) {
+                backoff.failed(services_.clock.monotonic(), /*spread=*/0);
+            }
+            continue;
+        }
+        const Nanoseconds pause = backoff.wait(services_.clock.monotonic());
+        if (pause > Nanoseconds(0)) {
+            pause_.expires_after(pause);
+            auto waited = co_await pause_.async_wait(kAsTuple);
+            static_cast<void>(waited);  // Cancelled: ended_ says why.
+            continue;
+        }
+        auto warmed = co_await warm(self);
+        warmed_at = services_.clock.monotonic();
+        if (!warmed && !ended_) {
+            backoff.failed(warmed_at, /*spread=*/0);
+            log_warning("warm_failed",
+                        {{"model", record_.name}, {"reason", warmed.error().message}});
+        }
+    }
 }
 
 Task<> ModelInstance::drained(std::shared_ptr<ModelInstance> self) {
@@ -335,7 +371,7 @@ void ModelInstance::describe(DeploymentInfo& info) const {
     const bool in_memory = services_.tier.resident(record_.image);
     info.tier = link_ != nullptr ? "worker" : (in_memory ? "memory" : "disk");
     info.resident_bytes = in_memory || link_ != nullptr ? record_.image_bytes : 0;
-    if (idle_since_ && !busy()) {
+    if (idle_since_ && used_ && !busy()) {
         info.idle_for = std::chrono::duration_cast<std::chrono::milliseconds>(
             services_.clock.monotonic() - *idle_since_);
     }

@@ -3,6 +3,7 @@
 // nobody has used it for its keep-alive time.
 // Threading: the io thread. Lifetime: shared by the node and by callbacks that are under way.
 #pragma once
+#include "base/async/asio.h"
 #include "base/async/event.h"
 #include "base/clock.h"
 #include "daemon/answer_stream.h"
@@ -33,6 +34,8 @@ struct InstanceServices {
     std::function<bool()> make_room;
     // The instance is idle from now on: its keep-alive time runs.
     std::function<void()> became_idle;
+    // An image was read from disk, and how fast.
+    std::function<void(const snapshot::RestoreTimes&)> restored;
 };
 
 struct InstanceOptions {
@@ -49,13 +52,16 @@ public:
     ~ModelInstance() override;
 
     const DeploymentRecord& record() const noexcept { return record_; }
-    const std::string& revision() const noexcept { return revision_; }
+    const std::string& revision() const noexcept { return record_.revision; }
 
     // Wakes the model when needed and hands the request to its worker. On an error the stream was
     // not taken.
     Result<void> submit(const std::shared_ptr<AnswerStream>& stream);
     // Wakes the model and waits until its image is whole and its worker has accepted it.
     Task<Result<AssignedFrame>> warm(std::shared_ptr<ModelInstance> self);
+    // Wakes the model whenever it has no worker, with growing pauses while that fails; completes
+    // after end_for_good(). For models that are kept warm.
+    Task<> stay_warm(std::shared_ptr<ModelInstance> self);
     // Ends the worker. Only while idle.
     void cool();
     // Completes when no request is active. Requests may not be added meanwhile.
@@ -98,7 +104,6 @@ private:
 
     const InstanceServices services_;
     DeploymentRecord record_;
-    const std::string revision_;
     const InstanceOptions options_;
 
     std::shared_ptr<WorkerLink> link_;
@@ -111,7 +116,10 @@ private:
     std::optional<Nanoseconds> idle_since_;
     InstanceWatch watch_;
     uint32_t holds_ = 0;  // Callers of warm() that still need the worker.
+    bool used_ = false;   // By a request, ever.
+    bool ended_ = false;  // For good.
     Event changed_;
+    asio::steady_timer pause_;  // Of stay_warm(), between tries.
 };
 
 }  // namespace rekindle::daemon

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "billing/ledger.h"
+#include "daemon/api/manifest.h"
 #include "daemon/frames.h"
 #include "daemon/watch.h"
 
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,13 +27,7 @@ namespace rekindle::daemon {
 // ---- Deployments ----
 
 struct DeploySpec {
-    std::string name;               // [a-z0-9][a-z0-9._-]{0,62}
-    std::string price_input = "0";  // Currency units per million tokens, decimal.
-    std::string price_output = "0";
-    std::string price_cached = "0";
-    std::string currency = "USD";
-    std::optional<std::chrono::milliseconds> idle;  // Keep-alive; nothing: the node's default.
-    uint32_t context = 0;                           // 0: the model's own.
+    api::Manifest manifest;
     // True once the client that deploys has left: the import may stop. Null: never. Shared, because
     // the client's request ends before the import notices.
     std::shared_ptr<const std::atomic<bool>> cancelled;
@@ -49,6 +45,7 @@ struct DeploymentInfo {
     std::string price_output;
     std::string price_cached;
     std::string currency;
+    std::vector<std::string> aliases;
     // Residency, for `ps`.
     std::string tier;             // "worker", "memory", "disk"
     uint64_t resident_bytes = 0;  // Weights and KV in memory.
@@ -62,6 +59,52 @@ struct DeployProgress {
     uint64_t done = 0;
     uint64_t total = 0;
 };
+
+// One revision of a deployment, current or earlier.
+struct RevisionInfo {
+    std::string revision;
+    std::string image;
+    std::string source;  // What its manifest called the model.
+    uint64_t image_bytes = 0;
+    uint32_t context = 0;
+    int64_t created_unix_s = 0;
+    json::object manifest;  // Canonical.
+};
+
+struct DeploymentDetails {
+    DeploymentInfo info;
+    RevisionInfo current;
+    std::vector<RevisionInfo> history;  // The latest replaced first.
+    uint64_t tensors = 0;               // Of the image.
+};
+
+struct AliasInfo {
+    std::string alias;
+    std::string name;
+    bool by_manifest = false;  // Else it was set by hand.
+};
+
+// What a deployment would need; nothing is changed to find out.
+struct DeployPlan {
+    std::string name;
+    std::string architecture;
+    std::string revision;  // Empty while the image is not made.
+    std::string replaces;  // The revision that it would replace; empty: a new name.
+    uint64_t weights_bytes = 0;
+    uint64_t tensors = 0;
+    uint32_t context = 0;
+    uint64_t kv_bytes_per_sequence = 0;  // At the whole context; 0: not known.
+    uint64_t kv_bytes = 0;
+    std::optional<std::chrono::milliseconds> restore;  // Nothing: no restore was measured yet.
+    std::string price_input;
+    std::string price_output;
+    std::string price_cached;
+    std::string currency;
+};
+
+// What deployments do to request bodies, by every name that a model has. Never changed once made.
+using RequestRuleBook =
+    std::map<std::string, std::shared_ptr<const api::RequestRules>, std::less<>>;
 
 // ---- Requests ----
 
@@ -119,13 +162,26 @@ class Node {
 public:
     virtual ~Node() = default;
 
-    // `source` is a readable descriptor of a model file (the client's own or an uploaded one).
+    // `source` is a readable descriptor of a model file (the client's own or an uploaded one);
+    // invalid when the manifest names an image.
     using OnProgress = std::function<void(DeployProgress)>;
     virtual Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
                                                 OnProgress on_progress) = 0;
+    // Checks a deployment and tells what it would need.
+    virtual Task<Result<DeployPlan>> plan(DeploySpec spec, UniqueFd source) = 0;
+    // Makes an earlier revision the current one: the one whose digest begins with `revision`, or
+    // the last one when that is empty.
+    virtual Task<Result<DeploymentInfo>> rollback(std::string name, std::string revision) = 0;
+    virtual Task<Result<DeploymentDetails>> describe(std::string name) = 0;
+    virtual std::vector<AliasInfo> aliases() const = 0;
+    virtual Result<void> set_alias(const std::string& alias, const std::string& name) = 0;
+    virtual Result<void> remove_alias(const std::string& alias) = 0;
     virtual Task<Result<void>> undeploy(std::string name) = 0;
     virtual std::vector<DeploymentInfo> deployments() const = 0;
+    // By name or alias.
     virtual Result<DeploymentInfo> deployment(const std::string& name) const = 0;
+    // Null: there are none.
+    virtual std::shared_ptr<const RequestRuleBook> request_rules() const = 0;
 
     // Gate 1, then wakes the model. kNotFound, kOverloaded, kUnavailable (draining, ledger).
     virtual Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) = 0;

@@ -1,166 +1,107 @@
-// Deploying and undeploying: the part of the node that changes the catalog.
+// Deploying, rolling back and undeploying: the part of the node that changes the catalog.
 #include "base/async/spawn.h"
 #include "base/log.h"
-#include "daemon/importer.h"
+#include "base/units.h"
 #include "daemon/node_impl.h"
-#include "loader/image_index.h"
 
-#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <set>
 #include <utility>
 
 namespace rekindle::daemon {
 namespace {
 
-struct StoredImage {
-    std::string digest;
-    std::string architecture;
-    uint64_t bytes = 0;
-};
+std::vector<std::string> images_of(const DeploymentEntry* entry) {
+    std::set<std::string> images;
+    if (entry != nullptr) {
+        images.insert(entry->current.image);
+        for (const DeploymentRecord& record : entry->history) {
+            images.insert(record.image);
+        }
+    }
+    return {images.begin(), images.end()};
+}
 
-// Runs on a compute thread: the importer reads the model file, the store keeps what it makes. All
-// or nothing: on any failure the chunks are given back.
-struct ImportJob {
-    std::string worker_executable;
-    loader::ChunkStore& store;
-    UniqueFd source;
-    const std::atomic<bool>& cancelled;
-    std::function<void(DeployProgress)> on_progress;
-
-    Result<StoredImage> run() {
-        auto image = import_and_store();
-        if (!image) {
-            store.rollback();
-        }
-        return image;
+Result<DeploymentRecord> earlier_revision(const DeploymentEntry& entry,
+                                          const std::string& revision) {
+    const std::string& name = entry.current.name;
+    if (entry.history.empty()) {
+        return Error{ErrorCode::kConflict,
+                     fmt::format("{} has no earlier revision to go back to", name)};
     }
-
-private:
-    Result<StoredImage> import_and_store() {
-        std::vector<loader::ImageChunk> chunks;
-        uint64_t offset = 0;
-        const auto sink = [&](uint64_t at, std::span<const std::byte> plain,
-                              bool compress) -> Result<void> {
-            if (at != offset) {
-                return Error{ErrorCode::kCorrupt, "the importer wrote its chunks out of order"};
-            }
-            auto chunk = store.put(plain, compress);
-            if (!chunk) {
-                return chunk.error();
-            }
-            chunk->offset = at;
-            offset += plain.size();
-            chunks.push_back(std::move(chunk).value());
-            return {};
-        };
-        auto outcome = run_importer(
-            ImporterOptions{.executable = worker_executable}, std::move(source), sink,
-            [this](uint64_t done, uint64_t total) {
-                on_progress(DeployProgress{"import", done, total});
-            },
-            cancelled);
-        if (!outcome) {
-            return outcome.error();
-        }
-        return keep(outcome->index_json, chunks);
+    if (revision.empty()) {
+        return entry.history.front();
     }
-
-    Result<StoredImage> keep(const std::string& importer_index,
-                             const std::vector<loader::ImageChunk>& chunks) {
-        const auto index = loader::finish_image_index(importer_index, chunks);
-        if (!index) {
-            return index.error();
-        }
-        const auto digest = loader::image_digest(*index);
-        if (!digest) {
-            return digest.error();
-        }
-        const auto committed = store.commit();
-        if (!committed) {
-            return committed.error();
-        }
-        const auto added = store.add_image(*digest, *index);
-        if (!added) {
-            return added.error();
-        }
-        const auto parsed = loader::ImageIndex::parse(*index);
-        if (!parsed) {
-            return parsed.error();
-        }
-        return StoredImage{*digest, parsed->architecture, parsed->bytes};
+    if (entry.current.revision.starts_with(revision)) {
+        return Error{ErrorCode::kConflict,
+                     fmt::format("{} is the current revision of {}", revision, name)};
     }
-};
-
-Result<void> check_spec(const DeploySpec& spec) {
-    if (!is_deployment_name(spec.name)) {
-        return Error{ErrorCode::kInvalidArgument,
-                     fmt::format("name \"{}\": use up to 63 of a-z, 0-9, '.', '_' and '-', "
-                                 "beginning with a letter or digit",
-                                 spec.name)};
+    const auto matches = [&revision](const DeploymentRecord& record) {
+        return record.revision.starts_with(revision);
+    };
+    const auto count = std::count_if(entry.history.begin(), entry.history.end(), matches);
+    if (count != 1) {
+        return Error{count == 0 ? ErrorCode::kNotFound : ErrorCode::kConflict,
+                     fmt::format("{} revisions of {} begin with {}: `rekindle describe {}` lists "
+                                 "them",
+                                 count == 0 ? "no" : std::to_string(count), name, revision, name)};
     }
-    for (const auto& [what, text] : {std::pair{"price_input", &spec.price_input},
-                                     std::pair{"price_output", &spec.price_output},
-                                     std::pair{"price_cached", &spec.price_cached}}) {
-        const auto price = parse_price_per_million(*text);
-        if (!price) {
-            return price.error().with_context(what);
-        }
-    }
-    const bool currency_ok =
-        spec.currency.size() == 3 && std::all_of(spec.currency.begin(), spec.currency.end(),
-                                                 [](char c) { return c >= 'A' && c <= 'Z'; });
-    if (!currency_ok) {
-        return Error{ErrorCode::kInvalidArgument,
-                     fmt::format("currency \"{}\": use a code of three capital letters such as USD",
-                                 spec.currency)};
-    }
-    return {};
+    return *std::find_if(entry.history.begin(), entry.history.end(), matches);
 }
 
 }  // namespace
 
-Task<Result<DeploymentRecord>> NodeImpl::import_source(DeploySpec spec, UniqueFd source,
-                                                       OnProgress on_progress) {
-    auto post_progress = [&context = services_.context,
-                          on_progress = std::move(on_progress)](DeployProgress progress) {
-        asio::post(context,
-                   [on_progress, progress = std::move(progress)] { on_progress(progress); });
-    };
-    auto job = std::make_shared<ImportJob>(ImportJob{services_.worker_executable, services_.store,
-                                                     std::move(source), cancel_imports_,
-                                                     std::move(post_progress)});
-    auto work = [job] { return job->run(); };
-    auto importing = offload(compute_, std::move(work));
-    auto image = co_await std::move(importing);
-    if (!image) {
-        co_return image.error();
-    }
-    DeploymentRecord record;
-    record.name = spec.name;
-    record.image = image->digest;
-    record.price_input = spec.price_input;
-    record.price_output = spec.price_output;
-    record.price_cached = spec.price_cached;
-    record.currency = spec.currency;
-    if (spec.idle) {
-        record.idle_ms = spec.idle->count();
-    }
-    record.context = spec.context;
-    record.created_unix_s =
-        std::chrono::duration_cast<std::chrono::seconds>(services_.clock.wall()).count();
-    record.architecture = image->architecture;
-    record.image_bytes = image->bytes;
-    co_return record;
+uint64_t NodeImpl::kv_bytes_of(const api::Manifest& manifest) const noexcept {
+    return align_up(manifest.kv_bytes.value_or(config_.kv_memory_bytes), kPageBytes);
 }
 
-Task<Result<DeploymentInfo>> NodeImpl::deploy(DeploySpec spec, UniqueFd source,
-                                              OnProgress on_progress) {
-    const auto checked = check_spec(spec);
-    if (!checked) {
-        co_return checked.error();
+void NodeImpl::renew_rules() {
+    auto book = std::make_shared<RequestRuleBook>();
+    const auto add = [&book](const std::string& name, const DeploymentRecord& record) {
+        (*book)[name] = std::make_shared<const api::RequestRules>(record.manifest.rules);
+    };
+    for (const DeploymentEntry& entry : catalog_.entries()) {
+        add(entry.current.name, entry.current);
     }
+    for (const AliasEntry& entry : catalog_.aliases()) {
+        add(entry.alias, catalog_.find(entry.name)->current);
+    }
+    rules_ = std::move(book);
+}
+
+// What can be refused before a byte of the model is read.
+Result<void> NodeImpl::check_manifest(const api::Manifest& manifest) const {
+    if (kv_bytes_of(manifest) > config_.host_memory_bytes && manifest.kv_bytes) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("runtime.kv: {} are more than this node's {} of host memory: "
+                                 "lower it, or leave it to auto",
+                                 format_bytes(*manifest.kv_bytes),
+                                 format_bytes(config_.host_memory_bytes))};
+    }
+    DeploymentRecord names;
+    names.name = manifest.name;
+    names.manifest = manifest;
+    auto free = catalog_.check_names(names);
+    if (!free || !manifest.min_warm) {
+        return free;
+    }
+    const auto& entries = catalog_.entries();
+    const auto kept = std::count_if(entries.begin(), entries.end(), [&](const auto& entry) {
+        return entry.current.manifest.min_warm && entry.current.name != manifest.name;
+    });
+    if (static_cast<uint64_t>(kept) >= config_.workers_max) {
+        return Error{ErrorCode::kConflict,
+                     fmt::format("scale.min_warm: {} models are kept warm already, as many as this "
+                                 "node has workers (--workers-max)",
+                                 kept)};
+    }
+    return {};
+}
+
+Task<Result<void>> NodeImpl::begin_change() {
     while (deploying_) {  // The chunk store takes one image at a time.
         co_await deploy_ended_.wait();
     }
@@ -168,28 +109,74 @@ Task<Result<DeploymentInfo>> NodeImpl::deploy(DeploySpec spec, UniqueFd source,
         co_return Error{ErrorCode::kUnavailable, "this node is shutting down"};
     }
     deploying_ = true;
-    auto info = co_await deploy_locked(std::move(spec), std::move(source), std::move(on_progress));
+    co_return Result<void>();
+}
+
+void NodeImpl::end_change() {
     deploying_ = false;
     deploy_ended_.notify();
+}
+
+Task<Result<DeploymentInfo>> NodeImpl::deploy(DeploySpec spec, UniqueFd source,
+                                              OnProgress on_progress) {
+    const auto begun = co_await begin_change();
+    if (!begun) {
+        co_return begun.error();
+    }
+    auto info = co_await deploy_locked(&spec, std::move(source), std::move(on_progress));
+    end_change();
     co_return info;
 }
 
-Task<Result<DeploymentInfo>> NodeImpl::deploy_locked(DeploySpec spec, UniqueFd source,
+Task<Result<DeploymentInfo>> NodeImpl::deploy_locked(const DeploySpec* spec, UniqueFd source,
                                                      OnProgress on_progress) {
-    auto imported = co_await import_source(std::move(spec), std::move(source), on_progress);
-    if (!imported) {
-        co_return imported.error();
+    const auto checked = check_manifest(spec->manifest);
+    if (!checked) {
+        co_return checked.error();
     }
-    DeploymentRecord record = std::move(imported).value();
-    // A revision is live only after a worker has accepted its image.
+    const bool stored = !spec->manifest.image().empty();
+    auto finding = stored ? record_of_image(spec->manifest)
+                          : import_source(spec, std::move(source), on_progress);
+    auto record = co_await std::move(finding);
+    if (!record) {
+        co_return record.error();
+    }
+    auto info = co_await publish(std::move(record).value(), std::move(on_progress));
+    co_return info;
+}
+
+Task<Result<DeploymentInfo>> NodeImpl::rollback(std::string name, std::string revision) {
+    const auto begun = co_await begin_change();
+    if (!begun) {
+        co_return begun.error();
+    }
+    const DeploymentEntry* entry = catalog_.find(name);
+    auto record = entry == nullptr ? Error{ErrorCode::kNotFound,
+                                           fmt::format("no model named \"{}\" is deployed", name)}
+                                   : earlier_revision(*entry, revision);
+    if (!record) {
+        end_change();
+        co_return record.error();
+    }
+    auto info = co_await publish(std::move(record).value(), [](const DeployProgress&) {});
+    end_change();
+    co_return info;
+}
+
+// A revision is live only after a worker has accepted its image; the one before it answers until
+// then, and then finishes what it has begun.
+Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgress on_progress) {
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(services_.clock.wall());
+    record.created_unix_s = now.count();
+    const std::vector<std::string> images = images_of(catalog_.find(record.name));
     on_progress(DeployProgress{"check", 0, 1});
     auto candidate = make_instance(record);
     auto assigned = co_await candidate->warm(candidate);
     if (assigned && !draining_) {
         record.context_max = assigned->context_max;
-        auto stored = catalog_.put(record);
-        if (!stored) {
-            assigned = stored.error();
+        auto put = catalog_.put(record);
+        if (!put) {
+            assigned = put.error();
         }
     }
     if (!assigned) {
@@ -204,29 +191,48 @@ Task<Result<DeploymentInfo>> NodeImpl::deploy_locked(DeploySpec spec, UniqueFd s
     on_progress(DeployProgress{"check", 1, 1});
     auto& slot = instances_[record.name];
     const std::shared_ptr<ModelInstance> replaced = std::exchange(slot, candidate);
+    renew_rules();
+    keep_warm(candidate);
     schedule_cooling();  // Its keep-alive runs from now on, even if nobody ever calls it.
-    log_info("deployed", {{"model", record.name}, {"image", record.image}});
+    log_info("deployed",
+             {{"model", record.name}, {"revision", record.revision}, {"image", record.image}});
     if (replaced != nullptr) {
-        auto retiring = retire(replaced);
+        auto retiring = retire(replaced, images);
         static_cast<void>(
             spawn(services_.context, "retire_" + record.name, gate_, std::move(retiring)));
     }
     co_return info_of(*candidate);
 }
 
-// The old revision finishes what it is answering, then its worker ends and its image goes unless
-// another deployment uses it.
-Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance) {
+void NodeImpl::keep_warm(const std::shared_ptr<ModelInstance>& instance) {
+    if (!instance->record().manifest.min_warm) {
+        return;
+    }
+    auto staying = instance->stay_warm(instance);
+    static_cast<void>(
+        spawn(services_.context, "warm_" + instance->record().name, gate_, std::move(staying)));
+}
+
+// The old revision finishes what it is answering, then its worker ends, and those of `images` go
+// that no current or earlier revision names.
+Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images) {
     co_await instance->drained(instance);
     instance->end_for_good();
-    const std::string image = instance->record().image;
-    if (!catalog_.uses_image(image)) {
-        auto forgotten = co_await forget_image(image);
+    while (deploying_) {  // So that no deployment takes one of them up meanwhile.
+        co_await deploy_ended_.wait();
+    }
+    deploying_ = true;
+    for (const std::string& image : images) {
+        if (catalog_.uses_image(image)) {
+            continue;
+        }
+        const auto forgotten = co_await forget_image(image);
         if (!forgotten) {
             log_warning("image_not_removed",
                         {{"image", image}, {"reason", forgotten.error().message}});
         }
     }
+    end_change();
 }
 
 Task<Result<void>> NodeImpl::forget_image(std::string digest) {
@@ -249,18 +255,27 @@ Task<Result<void>> NodeImpl::forget_image(std::string digest) {
 }
 
 Task<Result<void>> NodeImpl::undeploy(std::string name) {
+    const auto begun = co_await begin_change();
+    if (!begun) {
+        co_return begun.error();
+    }
     const auto found = instances_.find(name);
     if (found == instances_.end()) {
+        end_change();
         co_return Error{ErrorCode::kNotFound,
                         fmt::format("no model named \"{}\" is deployed", name)};
     }
+    std::vector<std::string> images = images_of(catalog_.find(name));
     const auto removed = catalog_.remove(name);
     if (!removed) {
+        end_change();
         co_return removed.error();
     }
     const std::shared_ptr<ModelInstance> instance = found->second;
     instances_.erase(found);
-    co_await retire(instance);
+    renew_rules();
+    end_change();
+    co_await retire(instance, std::move(images));
     log_info("undeployed", {{"model", name}});
     co_return Result<void>();
 }

@@ -12,8 +12,7 @@ namespace {
 // Requests in the node at once, over all models and for one: beyond, clients are told to come back.
 constexpr scheduler::AdmissionLimits kAdmissionLimits{.model_requests_max = 1024,
                                                       .node_requests_max = 4096};
-constexpr uint32_t kSequencesMax = 64;  // Of one worker's batch; further ones wait inside it.
-constexpr size_t kComputeThreads = 2;   // Imports and reports.
+constexpr size_t kComputeThreads = 2;  // Imports and reports.
 
 }  // namespace
 
@@ -35,15 +34,22 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
       cooling_(services_.timers.make("cooling")),
       request_left_(services_.context),
       deploy_ended_(services_.context) {
-    for (const DeploymentRecord& record : catalog_.records()) {
-        instances_.emplace(record.name, make_instance(record));
+    for (const DeploymentEntry& entry : catalog_.entries()) {
+        instances_.emplace(entry.current.name, make_instance(entry.current));
     }
+    renew_rules();
 }
 
 NodeImpl::~NodeImpl() = default;
 
 Result<void> NodeImpl::start() {
-    return pool_.start();
+    auto started = pool_.start();
+    if (started) {
+        for (const auto& [name, instance] : instances_) {
+            keep_warm(instance);
+        }
+    }
+    return started;
 }
 
 std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& record) {
@@ -53,10 +59,16 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .tier = services_.tier,
                               .watch = watch_,
                               .make_room = [this] { return cool_longest_idle(); },
-                              .became_idle = [this] { schedule_cooling(); }};
-    InstanceOptions options{.kv_bytes = config_.kv_memory_bytes,
+                              .became_idle = [this] { schedule_cooling(); },
+                              .restored =
+                                  [this](const snapshot::RestoreTimes& times) {
+                                      const std::chrono::duration<double> taken = times.total;
+                                      restore_bytes_per_s_ =
+                                          static_cast<double>(times.bytes_read) / taken.count();
+                                  }};
+    InstanceOptions options{.kv_bytes = kv_bytes_of(record.manifest),
                             .threads = config_.threads,
-                            .sequences_max = kSequencesMax};
+                            .sequences_max = record.manifest.max_batch};
     return std::make_shared<ModelInstance>(std::move(services), record, options);
 }
 
@@ -69,10 +81,15 @@ DeploymentInfo NodeImpl::info_of(const ModelInstance& instance) const {
                         .image_bytes = record.image_bytes,
                         .context = record.context_max,
                         .created_unix_s = record.created_unix_s,
-                        .price_input = record.price_input,
-                        .price_output = record.price_output,
-                        .price_cached = record.price_cached,
-                        .currency = record.currency};
+                        .price_input = record.manifest.price_input,
+                        .price_output = record.manifest.price_output,
+                        .price_cached = record.manifest.price_cached,
+                        .currency = record.manifest.currency};
+    for (const AliasEntry& entry : catalog_.aliases()) {
+        if (entry.name == record.name) {
+            info.aliases.push_back(entry.alias);
+        }
+    }
     instance.describe(info);
     return info;
 }
@@ -86,7 +103,7 @@ std::vector<DeploymentInfo> NodeImpl::deployments() const {
 }
 
 Result<DeploymentInfo> NodeImpl::deployment(const std::string& name) const {
-    const auto found = instances_.find(name);
+    const auto found = instances_.find(std::string(catalog_.resolve(name)));
     if (found == instances_.end()) {
         return Error{ErrorCode::kNotFound, fmt::format("no model named \"{}\" is deployed", name)};
     }
@@ -135,9 +152,9 @@ void NodeImpl::cool_idle_models() {
 Result<billing::RequestFacts> NodeImpl::facts_of(const GenerateRequest& request,
                                                  const ModelInstance& instance) const {
     const DeploymentRecord& record = instance.record();
-    const auto input = parse_price_per_million(record.price_input);
-    const auto cached = parse_price_per_million(record.price_cached);
-    const auto output = parse_price_per_million(record.price_output);
+    const auto input = parse_price_per_million(record.manifest.price_input);
+    const auto cached = parse_price_per_million(record.manifest.price_cached);
+    const auto output = parse_price_per_million(record.manifest.price_output);
     if (!input || !cached || !output) {
         return Error{ErrorCode::kInternal, "deployment " + record.name + " has a broken price"};
     }
@@ -151,7 +168,7 @@ Result<billing::RequestFacts> NodeImpl::facts_of(const GenerateRequest& request,
     facts.price_input = *input;
     facts.price_cached = *cached;
     facts.price_output = *output;
-    facts.currency = record.currency;
+    facts.currency = record.manifest.currency;
     facts.streamed = request.streamed;
     return facts;
 }
@@ -159,7 +176,7 @@ Result<billing::RequestFacts> NodeImpl::facts_of(const GenerateRequest& request,
 // Gate 1, before anything is woken; then the model is woken if need be.
 Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
                                                         std::shared_ptr<RequestTrace> trace) {
-    const auto found = instances_.find(request.model);
+    const auto found = instances_.find(std::string(catalog_.resolve(request.model)));
     if (found == instances_.end()) {
         return Error{ErrorCode::kNotFound,
                      fmt::format("the model \"{}\" does not exist here: `rekindle models` shows "
@@ -167,16 +184,20 @@ Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
                                  request.model)};
     }
     const std::shared_ptr<ModelInstance> instance = found->second;
+    trace->model = instance->record().name;
     trace->revision = instance->revision();
+    const api::Manifest& manifest = instance->record().manifest;
     if (!services_.ledger.healthy()) {
         return Error{ErrorCode::kUnavailable,
                      "the ledger can't be written, and nothing is served unbilled: see the "
                      "node's log"};
     }
-    auto pass = admission_.enter(scheduler::Arrival{.model = request.model,
-                                                    .prompt_bytes = request.prompt_bytes,
-                                                    .prompt_tokens = request.submit.tokens.size(),
-                                                    .context_max = instance->record().context_max});
+    auto pass = admission_.enter(scheduler::Arrival{
+        .model = instance->record().name,
+        .prompt_bytes = request.prompt_bytes,
+        .prompt_tokens = request.submit.tokens.size(),
+        .context_max = instance->record().context_max,
+        .requests_max = manifest.queue ? manifest.max_batch + *manifest.queue : 0});
     if (!pass) {
         return pass.error();
     }
@@ -197,6 +218,9 @@ Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
     const auto taken = instance->submit(stream);
     if (!taken) {
         return taken.error();
+    }
+    if (manifest.max_wait) {
+        stream->limit_wait(*manifest.max_wait);
     }
     stream->hold(std::move(pass).value());
     stream->on_left([this] { request_left_.notify(); });

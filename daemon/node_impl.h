@@ -10,6 +10,7 @@
 #include "daemon/catalog.h"
 #include "daemon/config.h"
 #include "daemon/data_folder.h"
+#include "daemon/image_facts.h"
 #include "daemon/metered_ledger.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
@@ -23,7 +24,9 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace rekindle::daemon {
 
@@ -53,6 +56,14 @@ public:
 
     Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
                                         OnProgress on_progress) override;
+    Task<Result<DeployPlan>> plan(DeploySpec spec, UniqueFd source) override;
+    Task<Result<DeploymentInfo>> rollback(std::string name, std::string revision) override;
+    Task<Result<DeploymentDetails>> describe(std::string name) override;
+    std::vector<AliasInfo> aliases() const override;
+    Result<void> set_alias(const std::string& alias, const std::string& name) override;
+    Result<void> remove_alias(const std::string& alias) override;
+    std::shared_ptr<const RequestRuleBook> request_rules() const override { return rules_; }
+
     Task<Result<void>> undeploy(std::string name) override;
     std::vector<DeploymentInfo> deployments() const override;
     Result<DeploymentInfo> deployment(const std::string& name) const override;
@@ -80,11 +91,24 @@ private:
     void cool_idle_models();
     Result<billing::RequestFacts> facts_of(const GenerateRequest& request,
                                            const ModelInstance& instance) const;
-    Task<Result<DeploymentRecord>> import_source(DeploySpec spec, UniqueFd source,
+    // ---- node_import.cpp ----
+    Task<Result<DeploymentRecord>> import_source(const DeploySpec* spec, UniqueFd source,
                                                  OnProgress on_progress);
-    Task<Result<DeploymentInfo>> deploy_locked(DeploySpec spec, UniqueFd source,
+    Task<Result<DeploymentRecord>> record_of_image(api::Manifest manifest);
+    // ---- node_plan.cpp ----
+    Task<Result<ImageFacts>> facts_of_image(std::string digest);
+    // ---- node_deploy.cpp ----
+    Result<void> check_manifest(const api::Manifest& manifest) const;
+    // Deployments, rollbacks and removals one after the other.
+    Task<Result<void>> begin_change();
+    void end_change();
+    Task<Result<DeploymentInfo>> deploy_locked(const DeploySpec* spec, UniqueFd source,
                                                OnProgress on_progress);
-    Task<> retire(std::shared_ptr<ModelInstance> instance);
+    Task<Result<DeploymentInfo>> publish(DeploymentRecord record, OnProgress on_progress);
+    Task<> retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images);
+    void keep_warm(const std::shared_ptr<ModelInstance>& instance);
+    uint64_t kv_bytes_of(const api::Manifest& manifest) const noexcept;
+    void renew_rules();
     Task<Result<void>> forget_image(std::string digest);
 
     const NodeServices services_;
@@ -97,6 +121,8 @@ private:
     MeteredLedger ledger_;
     MarkBatch marks_;
     std::map<std::string, std::shared_ptr<ModelInstance>> instances_;
+    std::shared_ptr<const RequestRuleBook> rules_;
+    std::optional<double> restore_bytes_per_s_;  // Of the last image that was read from disk.
     const scheduler::ScaleLimits scale_limits_;
     scheduler::AdmissionGate admission_;
     std::unique_ptr<Timer> cooling_;

@@ -77,6 +77,11 @@ Task<> OpenAiApi::list_models(HttpExchange& exchange) {
     json::array data;
     for (const DeploymentInfo& info : node_.deployments()) {
         data.push_back(api::to_json(model_of(info)));
+        for (const std::string& alias : info.aliases) {
+            api::Model model = model_of(info);
+            model.id = alias;
+            data.push_back(api::to_json(model));
+        }
     }
     json::object list;
     list["object"] = "list";
@@ -93,8 +98,10 @@ Task<> OpenAiApi::show_model(HttpExchange& exchange, std::string id) {
         co_await exchange.reply_error(std::move(missing));
         co_return;
     }
+    api::Model model = model_of(*info);
+    model.id = id;  // Its name or an alias.
     HttpReply reply;
-    reply.body = json::serialize(api::to_json(model_of(*info)));
+    reply.body = json::serialize(api::to_json(model));
     co_await exchange.reply(std::move(reply));
 }
 
@@ -124,11 +131,12 @@ Task<> OpenAiApi::answer(HttpExchange& exchange, AnswerKind kind) {
 Task<std::variant<AnswerRequest, ApiError>> OpenAiApi::parse(std::string body, AnswerKind kind) {
     uint64_t seed = 0;
     entropy_.fill(std::as_writable_bytes(std::span(&seed, 1)));
+    const auto rules = node_.request_rules();
     if (body.size() <= kParsedHereBytesMax) {
-        co_return parse_answer_request(body, kind, seed);
+        co_return parse_answer_request(body, kind, seed, rules.get());
     }
-    auto work = [body = std::move(body), kind, seed] {
-        return parse_answer_request(body, kind, seed);
+    auto work = [body = std::move(body), kind, seed, rules] {
+        return parse_answer_request(body, kind, seed, rules.get());
     };
     auto parsing = offload(compute_, std::move(work));
     auto parsed = co_await std::move(parsing);

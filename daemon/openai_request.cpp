@@ -2,9 +2,11 @@
 
 #include "base/json.h"
 #include "daemon/openai_messages.h"
+#include "daemon/request_rules.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace rekindle::daemon {
@@ -35,16 +37,27 @@ void read_sampling(FieldReader& fields, uint64_t random_seed, SubmitFrame& submi
     submit.ignore_eos = fields.boolean("ignore_eos").value_or(false);
 }
 
-void read_limits(FieldReader& fields, AnswerRequest& request) {
+void read_limits(FieldReader& fields, const api::RequestRules& rules, AnswerRequest& request) {
     const auto tokens = fields.integer("max_tokens", 1, INT32_MAX);
     const auto completion_tokens = fields.integer("max_completion_tokens", 1, INT32_MAX);
     if (tokens && completion_tokens) {
         fields.fail(
             invalid_value("max_tokens", "max_tokens and max_completion_tokens exclude each other"));
     }
+    for (auto refused : {check_token_limit(rules, tokens, "max_tokens"),
+                         check_token_limit(rules, completion_tokens, "max_completion_tokens")}) {
+        if (refused) {
+            fields.fail(std::move(*refused));
+        }
+    }
     const bool chat = request.kind == AnswerKind::kChat;
-    request.submit.tokens_max = static_cast<uint32_t>(
-        tokens.value_or(completion_tokens.value_or(chat ? 0 : kCompletionTokensDefault)));
+    const uint32_t unasked =
+        chat ? 0
+             : std::min(kCompletionTokensDefault,
+                        rules.tokens_max == 0 ? kCompletionTokensDefault : rules.tokens_max);
+    request.submit.tokens_max =
+        static_cast<uint32_t>(tokens.value_or(completion_tokens.value_or(unasked)));
+    request.submit.tokens_cap = rules.tokens_max;
 }
 
 void read_stream(FieldReader& fields, AnswerRequest& request) {
@@ -171,6 +184,17 @@ void read_prompt(FieldReader& fields, const json::value& prompt, AnswerRequest& 
     }
 }
 
+// Those of the model that the body names.
+const api::RequestRules& rules_of(const json::object& body, const RequestRuleBook* rules) {
+    static const api::RequestRules kNone;
+    const json::value* model = body.if_contains("model");
+    if (rules == nullptr || model == nullptr || !model->is_string()) {
+        return kNone;
+    }
+    const auto found = rules->find(std::string_view(model->get_string()));
+    return found == rules->end() ? kNone : *found->second;
+}
+
 void read_content(FieldReader& fields, AnswerRequest& request) {
     const bool chat = request.kind == AnswerKind::kChat;
     const std::string_view key = chat ? "messages" : "prompt";
@@ -194,7 +218,8 @@ void read_content(FieldReader& fields, AnswerRequest& request) {
 }  // namespace
 
 std::variant<AnswerRequest, ApiError> parse_answer_request(std::string_view body, AnswerKind kind,
-                                                           uint64_t random_seed) {
+                                                           uint64_t random_seed,
+                                                           const RequestRuleBook* rules) {
     auto parsed = parse_json(body, JsonLimits{});
     if (!parsed) {
         return http_error(400, "invalid_json", parsed.error().message);
@@ -202,7 +227,9 @@ std::variant<AnswerRequest, ApiError> parse_answer_request(std::string_view body
     if (!parsed->is_object()) {
         return http_error(400, "invalid_json", "the request's body is not a JSON object");
     }
-    const json::object& object = parsed->get_object();
+    json::object& object = parsed->get_object();
+    const api::RequestRules& own_rules = rules_of(object, rules);
+    apply_request_rules(own_rules, object);
     auto unknown = check_known_fields(object, kind);
     if (unknown) {
         return std::move(*unknown);
@@ -213,7 +240,7 @@ std::variant<AnswerRequest, ApiError> parse_answer_request(std::string_view body
     read_model(fields, request);
     read_content(fields, request);
     read_stream(fields, request);
-    read_limits(fields, request);
+    read_limits(fields, own_rules, request);
     read_sampling(fields, random_seed, request.submit);
     read_stop(fields, request.submit);
     if (kind == AnswerKind::kChat) {

@@ -2,6 +2,7 @@
 // worker is sent. Pure: untrusted text in, a request or the exact complaint out.
 #pragma once
 #include "daemon/frames.h"
+#include "daemon/node.h"
 #include "daemon/openai_errors.h"
 #include "daemon/openai_fields.h"
 
@@ -28,8 +29,10 @@ struct AnswerRequest {
     bool include_usage = false;
 };
 
-// `random_seed` is used when the body names none.
+// `random_seed` is used when the body names none. `rules` of the model that the body names are
+// applied to it; null: there are none.
 std::variant<AnswerRequest, ApiError> parse_answer_request(std::string_view body, AnswerKind kind,
-                                                           uint64_t random_seed);
+                                                           uint64_t random_seed,
+                                                           const RequestRuleBook* rules = nullptr);
 
 }  // namespace rekindle::daemon

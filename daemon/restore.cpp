@@ -225,10 +225,10 @@ Result<void> look_at_images(const DataFolder& folder, bool with_chunks, VerifyRe
     if (!catalog) {
         return catalog.error();
     }
-    report.found.deployments = catalog->records().size();
-    for (const DeploymentRecord& record : catalog->records()) {
-        if (!std::binary_search(digests->begin(), digests->end(), record.image)) {
-            report.found.without_image.push_back(record.name);
+    report.found.deployments = catalog->entries().size();
+    for (const DeploymentEntry& entry : catalog->entries()) {
+        if (!std::binary_search(digests->begin(), digests->end(), entry.current.image)) {
+            report.found.without_image.push_back(entry.current.name);
         }
     }
     return {};

@@ -1,6 +1,8 @@
 #include "daemon/worker_core.h"
 
 #include "base/log.h"
+#include "base/units.h"
+#include "kernels/kernel_table.h"
 
 #include <fmt/format.h>
 
@@ -10,6 +12,23 @@
 
 namespace rekindle::daemon {
 namespace {
+
+// A context that somebody asked for is had in full or not at all.
+Result<void> check_context(const AssignFrame& assign, uint32_t of_model, uint64_t of_memory) {
+    if (assign.context_max > of_model) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("runtime.context: {} tokens are longer than the model's own "
+                                 "context of {}: lower it, or leave it out",
+                                 assign.context_max, of_model)};
+    }
+    if (assign.context_max > of_memory) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("runtime.context: {} tokens do not fit into {} of KV memory, "
+                                 "which holds {}: raise runtime.kv or lower the context",
+                                 assign.context_max, format_bytes(assign.kv_bytes), of_memory)};
+    }
+    return {};
+}
 
 // Prompts that are tokenized and wait for Go; bounded by rekindled's own queue limit, and here
 // against a broken peer.
@@ -56,8 +75,13 @@ Result<std::unique_ptr<WorkerModel>> WorkerModel::open(const AssignFrame& assign
     }
     const snapshot::ImageView& image = (*model)->image;
     Mapping& memory = (*model)->kv_memory;
-    const uint64_t page_bytes = runtime::kv_page_bytes(image.layout().hyperparameters);
-    (*model)->pages_total = static_cast<uint32_t>(memory.bytes() / page_bytes);
+    const snapshot::Hyperparameters& facts = image.layout().hyperparameters;
+    (*model)->pages_total = static_cast<uint32_t>(memory.bytes() / runtime::kv_page_bytes(facts));
+    const uint64_t positions = uint64_t{(*model)->pages_total} * kernels::kPageTokens;
+    const auto fits = check_context(assign, facts.context, positions);
+    if (!fits) {
+        return fits.error();
+    }
     auto engine = make_engine(image, runtime::EngineOptions{.threads = std::max(1U, assign.threads),
                                                             .context_max = assign.context_max,
                                                             .kv_pages = (*model)->pages_total,
@@ -129,7 +153,10 @@ Result<uint32_t> PromptReader::completion_limit(const SubmitFrame& submit,
                                  context, prompt_tokens + submit.tokens_max, prompt_tokens,
                                  submit.tokens_max)};
     }
-    return submit.tokens_max == 0 ? room : submit.tokens_max;
+    if (submit.tokens_max == 0) {
+        return submit.tokens_cap == 0 ? room : std::min(room, submit.tokens_cap);
+    }
+    return submit.tokens_max;
 }
 
 Result<void> PromptReader::on_submit(SubmitFrame submit) {

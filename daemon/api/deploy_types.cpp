@@ -15,6 +15,10 @@ json::object to_json(const Price& price) {
 }  // namespace
 
 json::object to_json(const Deployment& deployment) {
+    json::array aliases;
+    for (const std::string& alias : deployment.aliases) {
+        aliases.emplace_back(alias);
+    }
     return {{"name", deployment.name},
             {"revision", deployment.revision},
             {"image", deployment.image},
@@ -23,6 +27,7 @@ json::object to_json(const Deployment& deployment) {
             {"context", deployment.context},
             {"created", deployment.created_unix_s},
             {"price", to_json(deployment.price)},
+            {"aliases", std::move(aliases)},
             {"tier", deployment.tier},
             {"resident_bytes", deployment.resident_bytes},
             {"active_requests", deployment.active_requests},
@@ -45,6 +50,17 @@ Result<Deployment> parse_deployment(const json::value& value) {
     out.active_requests = static_cast<uint32_t>(fields.count("active_requests"));
     out.idle_ms = fields.integer_or_null("idle_ms");
     out.worker_pid = static_cast<int32_t>(fields.count("worker_pid"));
+    if (const json::array* aliases = fields.member("aliases").if_array()) {
+        for (const json::value& alias : *aliases) {
+            if (!alias.is_string()) {
+                fields.fail("aliases", "a list of strings");
+                break;
+            }
+            out.aliases.emplace_back(alias.get_string());
+        }
+    } else {
+        fields.fail("aliases", "a list of strings");
+    }
     if (fields.error()) {
         return *fields.error();
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace rekindle::daemon::api {
 
@@ -26,6 +27,7 @@ struct Deployment {
     uint32_t context = 0;
     int64_t created_unix_s = 0;
     Price price;
+    std::vector<std::string> aliases;
     std::string tier;  // "worker", "memory", "disk"
     uint64_t resident_bytes = 0;
     uint32_t active_requests = 0;

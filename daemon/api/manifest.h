@@ -67,6 +67,9 @@ struct Manifest {
 // be; an unknown key names the nearest one.
 Result<Manifest> parse_manifest(std::string_view text);
 
+// The whole number of the largest unit that says it exactly: "5m", "90s", "1500ms".
+std::string canonical_duration(std::chrono::milliseconds duration);
+
 // The text that is digested: the manifest with its image, keys sorted.
 std::string canonical_manifest(const Manifest& manifest, std::string_view image_digest);
 // SHA-256 of it, in hexadecimal.

@@ -58,6 +58,7 @@ const ManifestField& nearest_manifest_field(std::string_view group, std::string_
 // Fields of requests that a manifest can strip.
 std::span<const std::string_view> strippable_request_fields() noexcept;
 
+inline constexpr size_t kManifestBytesMax = 64UL << 10;  // Of its text.
 inline constexpr size_t kAliasesMax = 16;
 inline constexpr size_t kTagsMax = 16;
 inline constexpr size_t kTagKeyBytesMax = 63;

@@ -3,6 +3,7 @@
 // tree. Pure, and bounded: text, depth and number of nodes have limits. Box-internal.
 #pragma once
 #include "base/result.h"
+#include "daemon/api/manifest_fields.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +13,6 @@
 
 namespace rekindle::daemon::api {
 
-inline constexpr size_t kManifestBytesMax = 64UL << 10;
 inline constexpr uint32_t kManifestDepthMax = 8;
 inline constexpr size_t kManifestNodesMax = 4096;
 

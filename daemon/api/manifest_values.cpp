@@ -2,6 +2,7 @@
 
 #include "base/decimal.h"
 #include "base/units.h"
+#include "daemon/api/manifest.h"
 
 #include <fmt/format.h>
 

@@ -6,15 +6,9 @@
 #include "daemon/api/manifest_fields.h"
 #include "daemon/api/manifest_tree.h"
 
-#include <chrono>
-#include <string>
-
 namespace rekindle::daemon::api {
 
 // The canonical value. The error says what the field must be; the caller adds where it stands.
 Result<json::value> canonical_value(const ManifestField& field, const ManifestNode& node);
-
-// The whole number of the largest unit that says it exactly: "5m", "90s", "1500ms".
-std::string canonical_duration(std::chrono::milliseconds duration);
 
 }  // namespace rekindle::daemon::api

@@ -56,8 +56,10 @@ Result<AdmissionGate::Pass> AdmissionGate::enter(const Arrival& arrival) {
     if (inside_ >= limits_.node_requests_max) {
         return overloaded("this node", limits_.node_requests_max, arrival.model);
     }
-    if (inside(arrival.model) >= limits_.model_requests_max) {
-        return overloaded(arrival.model, limits_.model_requests_max, arrival.model);
+    const uint32_t model_max =
+        arrival.requests_max == 0 ? limits_.model_requests_max : arrival.requests_max;
+    if (inside(arrival.model) >= model_max) {
+        return overloaded(arrival.model, model_max, arrival.model);
     }
     if (models_.size() >= kModelsRememberedMax) {  // Forgets averages, never counts.
         std::erase_if(models_, [](const auto& entry) { return entry.second.inside == 0; });

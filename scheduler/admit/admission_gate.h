@@ -27,6 +27,7 @@ struct Arrival {
     uint64_t prompt_bytes = 0;
     uint64_t prompt_tokens = 0;  // Known only when it came as tokens.
     uint32_t context_max = 0;    // Of the deployment; 0: not known yet.
+    uint32_t requests_max = 0;   // Inside at once, of the deployment; 0: the gate's own limit.
 };
 
 // No token of a vocabulary that images hold stands for more bytes of text: the front door refuses

@@ -11,7 +11,7 @@ constexpr std::chrono::hours kForEver{24 * 365 * 10};
 
 std::optional<Nanoseconds> idle_deadline(const WorkerUse& worker, const ScaleLimits& limits) {
     const auto idle_max = worker.idle_max.value_or(limits.idle_default);
-    if (worker.requests > 0 || idle_max >= kForEver) {
+    if (worker.kept || worker.requests > 0 || idle_max >= kForEver) {
         return std::nullopt;
     }
     return worker.idle_since + Nanoseconds(std::max(idle_max, std::chrono::milliseconds(0)));
@@ -56,7 +56,7 @@ std::optional<Nanoseconds> until_next_cooling(std::span<const WorkerUse> workers
 std::optional<std::string> worker_to_evict(std::span<const WorkerUse> workers) {
     const WorkerUse* longest = nullptr;
     for (const WorkerUse& worker : workers) {
-        if (worker.requests == 0 &&
+        if (!worker.kept && worker.requests == 0 &&
             (longest == nullptr || worker.idle_since < longest->idle_since)) {
             longest = &worker;
         }

@@ -1,7 +1,7 @@
 // When a worker is no longer worth its memory, and which one goes first. Pure: decisions from the
 // time and what is resident; who asks carries them out. Cooling a deployment ends its worker; its
 // image stays in host memory until the host tier needs the room (least recently used goes there).
-// Invariant: a worker with requests is never named.
+// Invariant: a worker with requests, or one that is kept, is never named.
 // Threading: none (values in, values out).
 #pragma once
 #include "base/clock.h"
@@ -27,6 +27,7 @@ struct WorkerUse {
     uint32_t requests = 0;     // Waiting for it or running on it.
     Nanoseconds idle_since{};  // Monotonic; of the last request's end, else of its start.
     std::optional<std::chrono::milliseconds> idle_max;  // Of the deployment; nothing: the default.
+    bool kept = false;                                  // Stays warm: neither cooled nor evicted.
 };
 
 // Deployments whose worker was idle for its time, longest idle first.

@@ -42,6 +42,7 @@ TEST_CASE("progress never is wider than the terminal") {
         CAPTURE(columns);
         CHECK(format_progress("import", 123456789, 987654321, columns).size() <= columns);
     }
+    CHECK(format_progress("check", 1, 1, 60) == "check   [##############################] 100%");
     CHECK(format_progress("import", 1, 4, 0) == "import   25%");
 }
 

@@ -27,6 +27,7 @@ std::vector<Frame> one_of_each() {
                         .kind = PromptKind::kTokens,
                         .tokens = {1, 2, 3},
                         .tokens_max = 5,
+                        .tokens_cap = 9,
                         .seed = std::numeric_limits<uint64_t>::max(),
                         .want_logprobs = true,
                         .top_logprobs = 20,

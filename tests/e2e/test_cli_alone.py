@@ -107,9 +107,14 @@ def test_a_model_file_is_uploaded_to_a_daemon_elsewhere(tmp_path):
     assert "upload  100%" in done.stderr and "import   50%" in done.stderr
     assert "\r" not in done.stderr  # No bar where there is no terminal.
     _, path, body, headers = fake.requests[-1]
-    assert path == ("/admin/v1/deployments?name=my-model&price_input=0.05&price_output=0.2"
-                    "&price_cached=0.01&currency=EUR&idle=5m&context=512")
-    assert body == file.read_bytes()
+    assert path == "/admin/v1/deployments"
+    length = int(headers["X-Rekindle-Manifest-Bytes"])
+    assert json.loads(body[:length]) == {
+        "rekindle": 1, "name": "my-model", "model": f"file:{file}",
+        "runtime": {"context": 512}, "scale": {"idle": "5m"},
+        "price": {"currency": "EUR",
+                  "per_mtok": {"input": "0.05", "cached": "0.01", "output": "0.2"}}}
+    assert body[length:] == file.read_bytes()
     assert headers["Content-Type"] == "application/octet-stream"
 
 

@@ -21,6 +21,7 @@ Deployment deployment() {
             .context = 7,
             .created_unix_s = 8,
             .price = {"0.1", "0.2", "0.3", "USD"},
+            .aliases = {"a", "b"},
             .tier = "worker",
             .resident_bytes = 9,
             .active_requests = 1,

@@ -25,6 +25,7 @@ DeploymentInfo smol() {
             .price_output = "0.1",
             .price_cached = "0.01",
             .currency = "USD",
+            .aliases = {"gpt"},
             .tier = "memory",
             .resident_bytes = 2000,
             .idle_for = std::chrono::milliseconds(1500)};
@@ -127,7 +128,7 @@ std::vector<DeploymentInfo> FakeNode::deployments() const {
 }
 
 Result<DeploymentInfo> FakeNode::deployment(const std::string& name) const {
-    if (name != "smol") {
+    if (name != "smol" && name != "gpt") {
         return Error{ErrorCode::kNotFound, "no model named \"" + name + "\" is deployed"};
     }
     return smol();
@@ -167,6 +168,62 @@ Task<Result<DeploymentInfo>> FakeNode::deploy(DeploySpec spec, UniqueFd source,
     }
     record([&](Seen& seen) { seen.deploy_cancelled = spec.cancelled->load(); });
     co_return smol();
+}
+
+Task<Result<DeployPlan>> FakeNode::plan(DeploySpec spec, UniqueFd /*source*/) {
+    if (deploy_error) {
+        co_return *deploy_error;
+    }
+    co_return DeployPlan{.name = spec.manifest.name,
+                         .architecture = "llama",
+                         .weights_bytes = 1000,
+                         .tensors = 3,
+                         .context = 2048,
+                         .kv_bytes_per_sequence = 100,
+                         .kv_bytes = 500,
+                         .price_input = "0.05",
+                         .price_output = "0.1",
+                         .price_cached = "0",
+                         .currency = "USD"};
+}
+
+Task<Result<DeploymentInfo>> FakeNode::rollback(std::string name, std::string revision) {
+    record([&](Seen& seen) { seen.changes.push_back("rollback " + name + " " + revision); });
+    co_return deployment(name);
+}
+
+Task<Result<DeploymentDetails>> FakeNode::describe(std::string name) {
+    const auto info = deployment(name);
+    if (!info) {
+        co_return info.error();
+    }
+    RevisionInfo earlier{.revision = "fedc",
+                         .image = "bb",
+                         .source = "old.gguf",
+                         .image_bytes = 900,
+                         .context = 1024,
+                         .created_unix_s = 1'500'000'000,
+                         .manifest = {{"rekindle", 1}}};
+    RevisionInfo current{.source = "new.gguf", .manifest = {{"rekindle", 1}}};
+    DeploymentDetails details{.info = *info, .current = std::move(current), .tensors = 3};
+    details.history.push_back(std::move(earlier));
+    co_return details;
+}
+
+std::vector<AliasInfo> FakeNode::aliases() const {
+    return {{.alias = "gpt", .name = "smol", .by_manifest = true}};
+}
+
+Result<void> FakeNode::set_alias(const std::string& alias, const std::string& name) {
+    record([&](Seen& seen) { seen.changes.push_back("set " + alias + " " + name); });
+    const auto info = deployment(name);
+    return info ? Result<void>() : info.error();
+}
+
+Result<void> FakeNode::remove_alias(const std::string& alias) {
+    record([&](Seen& seen) { seen.changes.push_back("rm " + alias); });
+    return alias == "gpt" ? Result<void>(Error{ErrorCode::kConflict, "in the manifest"})
+                          : Result<void>();
 }
 
 Task<Result<void>> FakeNode::undeploy(std::string name) {

@@ -42,6 +42,7 @@ struct Seen {
     std::string deployed_bytes;
     bool deploy_cancelled = false;
     std::vector<std::string> undeployed;
+    std::vector<std::string> changes;  // "rollback smol ab", "set x smol", "rm x"
     std::vector<billing::UsageQuery> usage_queries;
 };
 
@@ -52,6 +53,15 @@ public:
 
     Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
                                         OnProgress on_progress) override;
+    Task<Result<DeployPlan>> plan(DeploySpec spec, UniqueFd source) override;
+    Task<Result<DeploymentInfo>> rollback(std::string name, std::string revision) override;
+    Task<Result<DeploymentDetails>> describe(std::string name) override;
+    std::vector<AliasInfo> aliases() const override;
+    Result<void> set_alias(const std::string& alias, const std::string& name) override;
+    Result<void> remove_alias(const std::string& alias) override;
+
+    std::shared_ptr<const RequestRuleBook> request_rules() const override { return rules; }
+
     Task<Result<void>> undeploy(std::string name) override;
     std::vector<DeploymentInfo> deployments() const override;
     Result<DeploymentInfo> deployment(const std::string& name) const override;
@@ -75,6 +85,7 @@ public:
     bool is_draining = false;
     std::vector<Unready> unready_for;
     ManualClock clock;
+    std::shared_ptr<const RequestRuleBook> rules;
     std::optional<Error> deploy_error;
     std::optional<Error> upload_error;
     bool disk_full = false;     // Uploads go where nothing can be written.

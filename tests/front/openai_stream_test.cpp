@@ -431,7 +431,8 @@ TEST_CASE("the models are listed as OpenAI lists them") {
     FrontFixture front;
     CHECK(front.get("/v1/models").body ==
           R"({"object":"list","data":[{"id":"smol","object":"model","created":1600000000,)"
-          R"("owned_by":"rekindle","max_model_len":2048}]})");
+          R"("owned_by":"rekindle","max_model_len":2048},{"id":"gpt","object":"model",)"
+          R"("created":1600000000,"owned_by":"rekindle","max_model_len":2048}]})");
     CHECK(front.get("/v1/models/smol").body ==
           R"({"id":"smol","object":"model","created":1600000000,"owned_by":"rekindle",)"
           R"("max_model_len":2048})");

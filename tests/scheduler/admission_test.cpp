@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <utility>
 #include <vector>
 
 using namespace rekindle;             // NOLINT(google-build-using-namespace): a test.
@@ -99,4 +100,24 @@ TEST_CASE("models that are gone are forgotten, those with requests never") {
     }
     CHECK(gate.inside("kept") == 1);
     CHECK(gate.inside() == 1);
+}
+
+TEST_CASE("a deployment may have a limit of its own, below or above the gate's") {
+    ManualClock clock;
+    AdmissionGate gate({.model_requests_max = 2, .node_requests_max = 9}, clock);
+    std::vector<AdmissionGate::Pass> passes;
+    const auto enter = [&](uint32_t requests_max) {
+        auto pass = gate.enter({.model = "a", .requests_max = requests_max});
+        if (pass) {
+            passes.push_back(std::move(pass).value());
+        }
+        return pass.ok();
+    };
+
+    CHECK(enter(1));
+    CHECK_FALSE(enter(1));
+    CHECK(enter(3));
+    CHECK_FALSE(enter(0));
+    CHECK(enter(3));
+    CHECK_FALSE(enter(3));
 }

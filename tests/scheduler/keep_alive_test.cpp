@@ -78,3 +78,14 @@ TEST_CASE("the pool is full when all its workers are assigned") {
     CHECK_FALSE(pool_is_full({.assigned = 1, .spare = 1}, limits));
     CHECK(pool_is_full({.assigned = 2}, limits));
 }
+
+TEST_CASE("a worker that is kept warm is neither cooled nor evicted") {
+    ManualClock clock;
+    const std::vector<WorkerUse> workers{
+        {.deployment = "kept", .idle_max = seconds(0), .kept = true}};
+    clock.advance(minutes(60));
+
+    CHECK(workers_to_cool(workers, clock.monotonic(), {}).empty());
+    CHECK(until_next_cooling(workers, clock.monotonic(), {}) == std::nullopt);
+    CHECK(worker_to_evict(workers) == std::nullopt);
+}
