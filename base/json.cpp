@@ -14,14 +14,12 @@ namespace {
 // Event handler that only looks for duplicate keys; the members are what basic_parser asks for.
 class DuplicateKeyFinder {
 public:
-    static constexpr size_t max_array_size =
-        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
-    static constexpr size_t max_object_size =
-        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
-    static constexpr size_t max_string_size =
-        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
-    static constexpr size_t max_key_size =
-        static_cast<size_t>(-1);  // NOLINT(readability-identifier-naming): Boost's names.
+    // NOLINTBEGIN(readability-identifier-naming): Boost's names.
+    static constexpr auto max_array_size = static_cast<size_t>(-1);
+    static constexpr auto max_object_size = static_cast<size_t>(-1);
+    static constexpr auto max_string_size = static_cast<size_t>(-1);
+    static constexpr auto max_key_size = static_cast<size_t>(-1);
+    // NOLINTEND(readability-identifier-naming)
     using Error = boost::system::error_code;
 
     bool on_document_begin(Error& /*ec*/) { return true; }

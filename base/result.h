@@ -61,12 +61,10 @@ class [[nodiscard]] Result {
 public:
     using Value = T;
 
-    Result(T value)
-        : state_(std::in_place_index<0>, std::move(value)) {
-    }  // NOLINT(google-explicit-constructor): `return value;` is the point.
-    Result(Error error)
-        : state_(std::in_place_index<1>, std::move(error)) {
-    }  // NOLINT(google-explicit-constructor): `return Error{…};` is the point.
+    // NOLINTNEXTLINE(google-explicit-constructor): `return value;` is the point.
+    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+    // NOLINTNEXTLINE(google-explicit-constructor): `return Error{…};` is the point.
+    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
 
     bool ok() const noexcept { return state_.index() == 0; }
     explicit operator bool() const noexcept { return ok(); }
@@ -113,9 +111,8 @@ template <>
 class [[nodiscard]] Result<void> {
 public:
     Result() = default;
-    Result(Error error)
-        : error_(std::move(error)) {
-    }  // NOLINT(google-explicit-constructor): `return Error{…};` is the point.
+    // NOLINTNEXTLINE(google-explicit-constructor): `return Error{…};` is the point.
+    Result(Error error) : error_(std::move(error)) {}
 
     bool ok() const noexcept { return !error_.has_value(); }
     explicit operator bool() const noexcept { return ok(); }

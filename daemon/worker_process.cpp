@@ -11,8 +11,7 @@
 #include <unistd.h>
 #include <utility>
 
-extern char**
-    environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program.
+extern char** environ;  // POSIX leaves the declaration to the program.
 
 namespace rekindle::daemon {
 namespace {

@@ -64,8 +64,7 @@ const KernelTable* find_kernel_table(std::string_view name) noexcept {
 }
 
 const KernelTable* select_kernel_table() noexcept {
-    const char* forced = std::getenv(
-        "REKINDLE_ISA");  // NOLINT(concurrency-mt-unsafe): nothing in the product calls setenv.
+    const char* forced = std::getenv("REKINDLE_ISA");  // Nothing in the product calls setenv.
     if (forced != nullptr && *forced != '\0') {
         return find_kernel_table(forced);
     }

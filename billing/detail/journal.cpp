@@ -124,6 +124,7 @@ Result<void> Journal::load_open_requests() {
 Result<void> Journal::close_crashed(const Clock& clock) {
     const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall()).count();
     std::vector<std::pair<uint64_t, RequestId>> lost;  // In the order in which they began.
+    lost.reserve(open_.size());
     for (const auto& [id, request] : open_) {
         lost.emplace_back(request.entry.begin, id);
     }
@@ -232,7 +233,8 @@ void Journal::append(const std::variant<RequestFacts, UsageFinal>& body) {
     const LedgerRecord record{
         .sequence = head_.sequence + 1, .previous = head_.digest, .body = body};
     const std::vector<std::byte> bytes = encode_record(record);
-    batch_.Put(record_key(record.sequence), rocksdb::Slice(as_text(bytes).data(), bytes.size()));
+    const std::string_view text = as_text(bytes);
+    batch_.Put(record_key(record.sequence), rocksdb::Slice(text.data(), text.size()));
     head_ = ChainPoint{.sequence = record.sequence, .digest = sha256(bytes)};
 }
 

@@ -51,7 +51,7 @@ def test_a_small_model_is_deployed_and_answers(node, good_file):
     assert node.cli("undeploy", "tiny").code == 0
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
 def test_every_supported_tensor_type_is_deployed(node, tmp_path, kind):
     file = write_llama(tmp_path / "m.gguf", tensor_type=gguf.GGMLQuantizationType[kind])
     node.deploy(file, "typed")
@@ -81,8 +81,8 @@ def test_a_file_cut_at_many_offsets(node, good_file, tmp_path):
 def test_an_architecture_and_a_type_that_are_not_supported_are_named(node, tmp_path):
     other = write_llama(tmp_path / "mamba.gguf", architecture="mamba")
     assert_refused(node, other, "mamba")
-    other = write_llama(tmp_path / "q5.gguf", tensor_type=gguf.GGMLQuantizationType.Q5_1)
-    assert_refused(node, other, "Q5_1")
+    other = write_llama(tmp_path / "mx.gguf", tensor_type=gguf.GGMLQuantizationType.MXFP4)
+    assert_refused(node, other, "MXFP4")
 
 
 def test_a_missing_tensor_is_named(node, tmp_path):
