@@ -59,8 +59,7 @@ public:
     bool on_comment_part(json::string_view /*s*/, Error& /*ec*/) { return true; }
     bool on_comment(json::string_view /*s*/, Error& /*ec*/) { return true; }
 
-    std::optional<std::string>
-        duplicate;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
+    std::optional<std::string> duplicate;  // The result.
 
 private:
     std::vector<std::unordered_set<std::string>> keys_;

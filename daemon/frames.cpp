@@ -42,7 +42,7 @@ public:
         }
     }
 
-    ByteWriter out;  // NOLINT(misc-non-private-member-variables-in-classes): the result.
+    ByteWriter out;  // The result.
 
 private:
     void logprob(const LogprobItem& item) {

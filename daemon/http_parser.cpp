@@ -124,10 +124,10 @@ public:
         body_limit(boost::none);
     }
 
-    HttpRequest request;           // NOLINT(misc-non-private-member-variables-in-classes)
-    std::string target;            // NOLINT(misc-non-private-member-variables-in-classes)
-    std::string* body = nullptr;   // NOLINT(misc-non-private-member-variables-in-classes)
-    bool too_many_fields = false;  // NOLINT(misc-non-private-member-variables-in-classes)
+    HttpRequest request;
+    std::string target;
+    std::string* body = nullptr;
+    bool too_many_fields = false;
 
 private:
     void on_request_impl(http::verb /*method*/, BeastView method, BeastView path, int version,
