@@ -69,19 +69,25 @@ Task<> AdminBackup::save(HttpExchange& exchange) {
     }
     // Shared: the work on the pool has it while this coroutine waits.
     std::shared_ptr<BackupStream> shared = std::move(stream).value();
-    co_await send(&exchange, shared);
+    const bool complete = co_await send(&exchange, shared);
     auto last_work = [shared = std::move(shared)]() mutable {
         shared.reset();  // Removes files.
         return true;
     };
     auto removing = offload(files_, std::move(last_work));
     co_await std::move(removing);
-    saving_ = false;
+    saving_ = false;  // Before the answer's end: who has read it may ask for the next backup.
+    if (complete) {
+        const std::string nothing;
+        co_await exchange.end_stream(nothing);
+    } else {
+        exchange.close_after();
+    }
 }
 
 // An archive that breaks off has no list at its end, and its chunked answer no last chunk: neither
 // can be taken for a whole one.
-Task<> AdminBackup::send(HttpExchange* exchange, std::shared_ptr<BackupStream> stream) {
+Task<bool> AdminBackup::send(HttpExchange* exchange, std::shared_ptr<BackupStream> stream) {
     exchange->on_interrupt([](Interrupt /*reason*/) {});
     exchange->begin_stream(archive_head());
     while (!exchange->interrupted()) {
@@ -90,19 +96,17 @@ Task<> AdminBackup::send(HttpExchange* exchange, std::shared_ptr<BackupStream> s
         auto piece = co_await std::move(reading);
         if (!piece) {
             log_error("backup_failed", {{"reason", piece.error().message}});
-            break;
+            co_return false;
         }
         if (piece->empty()) {
-            const std::string nothing;
-            co_await exchange->end_stream(nothing);
-            co_return;
+            co_return true;
         }
         const bool sent = co_await exchange->send_part(*piece);
         if (!sent) {
-            break;
+            co_return false;
         }
     }
-    exchange->close_after();
+    co_return false;
 }
 
 }  // namespace rekindle::daemon

@@ -20,7 +20,8 @@ public:
 
 private:
     Task<> save(HttpExchange& exchange);
-    Task<> send(HttpExchange* exchange, std::shared_ptr<BackupStream> stream);
+    // True when all of the archive was sent; the answer is not ended yet.
+    Task<bool> send(HttpExchange* exchange, std::shared_ptr<BackupStream> stream);
 
     const BeginBackup begin_;
     ComputePool& files_;

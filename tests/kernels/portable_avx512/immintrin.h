@@ -1,6 +1,6 @@
 // AVX-512 in portable C++ over AVX2: the intrinsics that kernels/detail/avx512_*.inl uses, written
-// lane by lane from Intel's definitions, under their own names. So kernels/avx512_vnni.cpp, compiled
-// with this folder in front of the compiler's headers, is tested on any machine with AVX2. Slow.
+// lane by lane from Intel's definitions, under their own names. So kernels/avx512_vnni.cpp,
+// compiled with this folder in front of the compiler's headers, is tested on any machine with AVX2.
 // Results are those of the instructions bit for bit, but for scalef's and roundscale's special
 // cases, which only exp_lanes uses.
 #pragma once
