@@ -101,7 +101,13 @@ TEST_CASE("many finals share one sync") {
     const auto env = make_faulty_env(faults);
     auto ledger = open_with(folder.path(), clock, env.get());
     // Holds the ledger thread, so that what follows is one delivery.
-    ledger->begin(facts_of(0), [&wait](const Result<void>&) { wait.wait(true); });
+    std::atomic<bool> held = false;
+    ledger->begin(facts_of(0), [&wait, &held](const Result<void>&) {
+        held = true;
+        held.notify_one();
+        wait.wait(true);
+    });
+    held.wait(false);
     for (uint64_t i = 1; i <= kRequests; ++i) {
         ledger->begin(facts_of(i), [](const Result<void>&) {});
         ledger->finish(final_of(i, Outcome::kCompleted, 7, 7), [](const Result<void>&) {});

@@ -382,6 +382,7 @@ bool Run::turn() {
         if (world_.points.dead()) {
             bury_daemon();
         } else if (daemon_->stopped()) {
+            world_.drop_daemon_events();
             daemon_.reset();  // Closes the ledger; the machine may die meanwhile.
             if (world_.points.dead()) {
                 bury_daemon();

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <utility>
 
 namespace rekindle::sim {
 
@@ -13,11 +14,28 @@ void World::after(Nanoseconds delay, std::function<void()> event) {
 }
 
 void World::after_in_daemon(Nanoseconds delay, std::function<void()> event) {
-    after(delay, [this, mine = incarnation_, event = std::move(event)] {
+    // What the event holds goes away with the daemon, not when its time comes.
+    const auto held = std::make_shared<std::function<void()>>(std::move(event));
+    std::erase_if(daemon_events_, [](const auto& kept) { return kept.expired(); });
+    daemon_events_.push_back(held);
+    after(delay, [this, mine = incarnation_, held] {
         if (mine == incarnation_ && !points.dead()) {
-            event();
+            (*held)();
         }
     });
+}
+
+void World::end_incarnation() {
+    ++incarnation_;
+    drop_daemon_events();
+}
+
+void World::drop_daemon_events() {
+    for (const auto& kept : std::exchange(daemon_events_, {})) {
+        if (const auto held = kept.lock()) {
+            const auto event = std::exchange(*held, nullptr);
+        }
+    }
 }
 
 bool World::run_next() {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <queue>
 #include <string>
@@ -42,7 +43,9 @@ public:
 
     // Daemons of a run are counted; events of an earlier one are void.
     uint32_t incarnation() const noexcept { return incarnation_; }
-    void end_incarnation() noexcept { ++incarnation_; }
+    void end_incarnation();
+    // Before the daemon goes away: what is still to happen in it holds parts of it.
+    void drop_daemon_events();
 
     // One line of the trace: hashed, and printed when asked.
     template <typename... Args>
@@ -88,6 +91,7 @@ private:
     uint64_t order_ = 0;
     uint64_t events_run_ = 0;
     uint32_t incarnation_ = 0;
+    std::vector<std::weak_ptr<std::function<void()>>> daemon_events_;
     std::string line_;
     uint64_t hash_ = 0;
     uint32_t faults_ = 0;
