@@ -79,19 +79,20 @@ def bill_of(daemon, request_id):
 def check_bills(daemon, client):
     """Never more than was delivered; exactly that for what ended well; nothing for what we broke."""
     for request_id, tokens in client.wholes:
-        assert bill_of(daemon, request_id)["completion_tokens"] == tokens
+        assert bill_of(daemon, request_id)["billed"]["completion_tokens"] == tokens
     for request_id, tokens, done, hung_up in client.streams:
         bill = bill_of(daemon, request_id)
+        billed = bill and bill["billed"]["completion_tokens"]
         if done:
-            assert bill["completion_tokens"] == tokens and bill["outcome"] == "completed"
+            assert billed == tokens and bill["outcome"] == "completed"
         elif bill is None:
             assert tokens == 0  # Killed before its begin was written.
         elif bill["outcome"] == "failed":
-            assert bill["completion_tokens"] == 0 and bill["cost"] == "0"
+            assert billed == 0 and bill["cost"] == "0"
         elif bill["outcome"] == "crashed":
-            assert tokens - 1 <= bill["completion_tokens"] <= tokens
+            assert tokens - 1 <= billed <= tokens
         else:  # We hung up: what the kernel still held for us was delivered, too.
-            assert hung_up and bill["completion_tokens"] >= tokens
+            assert hung_up and billed >= tokens
 
 
 def checked_total(daemon, clients):
