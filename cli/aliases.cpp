@@ -14,7 +14,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
 constexpr const char* kRoute = "/admin/v1/aliases";
 
 class Aliases final : public Verb {
@@ -66,12 +65,9 @@ private:
 
     Result<void> send(HttpClient& client, HttpRequest request, const std::string& said) const {
         request.target = fmt::format("{}/{}", kRoute, url_encode(alias_));
-        const auto response = client.send(request);
+        const auto response = send_checked(client, request);
         if (!response) {
             return response.error();
-        }
-        if (response->status >= kFirstErrorStatus) {
-            return error_of_answer(*response);
         }
         return write_out(said + "\n");
     }

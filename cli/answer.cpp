@@ -12,8 +12,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
-
 const json::object* object_member(const json::object& object, std::string_view key) {
     const json::value* value = object.if_contains(key);
     return value != nullptr ? value->if_object() : nullptr;
@@ -111,13 +109,10 @@ Result<AnswerEnd> stream_answer(HttpClient& client, const char* route, json::obj
     const SseParser::OnEvent on_event = [&](const SseParser::Event& event) {
         return reader.take_event(event.data, on_text);
     };
-    const auto response =
-        client.send(request, [&](std::string_view bytes) { return events.feed(bytes, on_event); });
+    const auto response = send_checked(
+        client, request, [&](std::string_view bytes) { return events.feed(bytes, on_event); });
     if (!response) {
         return response.error();
-    }
-    if (response->status >= kFirstErrorStatus) {
-        return error_of_answer(*response);
     }
     if (!reader.done()) {
         return Error{ErrorCode::kIo, "the answer broke off before its end: ask again"};

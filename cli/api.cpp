@@ -10,12 +10,6 @@
 
 namespace rekindle::cli {
 
-namespace {
-
-constexpr long kFirstErrorStatus = 300;
-
-}  // namespace
-
 Result<json::object> parse_object(std::string_view text) {
     JsonLimits limits;
     limits.bytes_max = HttpClient::kBodyBytesMax;
@@ -29,17 +23,29 @@ Result<json::object> parse_object(std::string_view text) {
     return std::move(value->as_object());
 }
 
-Result<json::object> get_json(HttpClient& client, const std::string& target) {
-    HttpRequest request;
-    request.target = target;
-    const auto response = client.send(request);
+Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request) {
+    return send_checked(client, request, nullptr);
+}
+
+Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request,
+                                  const HttpClient::OnBody& on_body) {
+    auto response = client.send(request, on_body);
+    if (response && response->failed()) {
+        return error_of_answer(*response);
+    }
+    return response;
+}
+
+Result<json::object> send_for_json(HttpClient& client, const HttpRequest& request) {
+    const auto response = send_checked(client, request);
     if (!response) {
         return response.error();
     }
-    if (response->status >= kFirstErrorStatus) {
-        return error_of_answer(*response);
-    }
     return parse_object(response->body);
+}
+
+Result<json::object> get_json(HttpClient& client, const std::string& target) {
+    return send_for_json(client, HttpRequest{.target = target});
 }
 
 Error error_of_answer(const HttpResponse& response) {

@@ -11,7 +11,13 @@
 
 namespace rekindle::cli {
 
-// GET of a JSON object. The error of a status >= 300 carries the daemon's own message.
+// As HttpClient::send(), but a status >= 300 is an error, with the daemon's own message.
+Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request);
+Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request,
+                                  const HttpClient::OnBody& on_body);
+
+// The JSON object that answers a request, or a GET of `target`.
+Result<json::object> send_for_json(HttpClient& client, const HttpRequest& request);
 Result<json::object> get_json(HttpClient& client, const std::string& target);
 
 // {"error": {"message", …}} or whatever else came with a status >= 300.

@@ -18,8 +18,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
-
 class Backup final : public Verb {
 public:
     explicit Backup(CLI::App* command) : Verb(command) {
@@ -63,14 +61,14 @@ private:
         const HttpRequest request{.target = fmt::format("/admin/v1/backup?images={}&keys={}",
                                                         with_images_, !without_keys_)};
         const auto response =
-            client.send(request, [this, fd](std::string_view bytes) -> Result<void> {
+            send_checked(client, request, [this, fd](std::string_view bytes) -> Result<void> {
                 bytes_ += bytes.size();
                 return write_all(fd, std::as_bytes(std::span(bytes))).with_context(file_);
             });
         if (!response) {
             return response.error();
         }
-        return response->status >= kFirstErrorStatus ? error_of_answer(*response) : Result<void>();
+        return {};
     }
 
     Result<void> tell(const VerbContext& context) const {

@@ -21,7 +21,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
 constexpr const char* kNodeRoute = "/admin/v1/node";
 constexpr const char* kDeployRoute = "/admin/v1/deployments";
 
@@ -130,14 +129,11 @@ Result<json::object> deploy_input(HttpClient& client, const DeployInput& input,
         return reader.take_line(line);
     };
     const auto response =
-        uploader.send(request_of(input, destination->by_descriptor, progress),
-                      [&](std::string_view bytes) { return lines.feed(bytes, on_line); });
+        send_checked(uploader, request_of(input, destination->by_descriptor, progress),
+                     [&](std::string_view bytes) { return lines.feed(bytes, on_line); });
     progress.finish();
     if (!response) {
         return response.error();
-    }
-    if (response->status >= kFirstErrorStatus) {
-        return error_of_answer(*response);
     }
     if (!reader.deployment()) {
         return Error{ErrorCode::kIo,
@@ -155,13 +151,10 @@ Result<json::object> plan_of(HttpClient& client, const DeployInput& input, bool 
     Progress progress(progress_shown);
     HttpRequest request = request_of(input, destination->by_descriptor, progress);
     request.target += "?dry_run=1";
-    const auto response = uploader.send(request);
+    const auto response = send_checked(uploader, request);
     progress.finish();
     if (!response) {
         return response.error();
-    }
-    if (response->status >= kFirstErrorStatus) {
-        return error_of_answer(*response);
     }
     const auto answer = parse_object(response->body);
     const json::value* plan = answer ? answer->if_contains("plan") : nullptr;

@@ -16,7 +16,6 @@ namespace {
 
 constexpr long kConnectTimeoutMs = 10'000;
 constexpr int kPollMs = 1000;  // Upper bound only: sockets and Ctrl-C wake the poll.
-constexpr long kFirstErrorStatus = 300;
 constexpr long kUploadBufferBytes = 1L << 20;  // curl's 64 KiB default costs calls at 1 GB/s.
 
 struct FreeEasy {
@@ -46,7 +45,7 @@ size_t receive(char* data, size_t /*one*/, size_t bytes, void* user) {
     auto& transfer = *static_cast<Transfer*>(user);
     curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &transfer.response.status);
     const std::string_view text(data, bytes);
-    if (transfer.on_body && transfer.response.status < kFirstErrorStatus) {
+    if (transfer.on_body && !transfer.response.failed()) {
         auto taken = transfer.on_body(text);
         if (!taken) {
             transfer.failure = std::move(taken).error();

@@ -37,6 +37,8 @@ struct HttpRequest {
 struct HttpResponse {
     long status = 0;
     std::string body;  // Empty when an OnBody took it.
+
+    bool failed() const noexcept { return status >= 300; }
 };
 
 class HttpClient {

@@ -15,7 +15,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
 constexpr const char* kKeysPath = "/admin/v1/keys";
 
 std::string moment_text(const json::object& key, std::string_view member) {
@@ -32,14 +31,7 @@ std::vector<std::string> row_of(const json::object& key) {
 
 Result<json::object> ask(const VerbContext& context, const HttpRequest& request) {
     HttpClient client(context.endpoint, nullptr);
-    const auto response = client.send(request);
-    if (!response) {
-        return response.error();
-    }
-    if (response->status >= kFirstErrorStatus) {
-        return error_of_answer(*response);
-    }
-    return parse_object(response->body);
+    return send_for_json(client, request);
 }
 
 class Keys final : public Verb {

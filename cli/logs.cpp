@@ -17,8 +17,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
-
 class Logs final : public Verb {
 public:
     explicit Logs(CLI::App* command) : Verb(command) {
@@ -92,7 +90,7 @@ private:
             const bool left = follow_ && response.error().code == ErrorCode::kCancelled;
             return left ? Result<void>() : response.error();
         }
-        if (response->status >= kFirstErrorStatus) {
+        if (response->failed()) {
             return error_of_answer(*response);
         }
         if (follow_) {

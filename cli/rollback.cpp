@@ -12,8 +12,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
-
 class Rollback final : public Verb {
 public:
     explicit Rollback(CLI::App* command) : Verb(command) {
@@ -36,12 +34,9 @@ public:
         if (!to_.empty()) {
             request.target += "?to=" + url_encode(to_);
         }
-        const auto response = client.send(request);
+        const auto response = send_checked(client, request);
         if (!response) {
             return response.error();
-        }
-        if (response->status >= kFirstErrorStatus) {
-            return error_of_answer(*response);
         }
         const auto answer = parse_object(response->body);
         const json::value* deployment = answer ? answer->if_contains("deployment") : nullptr;

@@ -20,8 +20,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
-
 // Streams the text to standard output and notes when the first of it came.
 class Printer {
 public:
@@ -129,12 +127,9 @@ private:
         request.method = "POST";
         request.target = route();
         request.json = json::serialize(body());
-        const auto response = client.send(request);
+        const auto response = send_checked(client, request);
         if (!response) {
             return response.error();
-        }
-        if (response->status >= kFirstErrorStatus) {
-            return error_of_answer(*response);
         }
         return write_out(response->body.ends_with('\n') ? response->body : response->body + "\n");
     }

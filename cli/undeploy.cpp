@@ -12,8 +12,6 @@ namespace rekindle::cli {
 
 namespace {
 
-constexpr long kFirstErrorStatus = 300;
-
 class Undeploy final : public Verb {
 public:
     explicit Undeploy(CLI::App* command) : Verb(command) {
@@ -29,12 +27,9 @@ public:
         HttpRequest request;
         request.method = "DELETE";
         request.target = "/admin/v1/deployments/" + url_encode(model_);
-        const auto response = client.send(request);
+        const auto response = send_checked(client, request);
         if (!response) {
             return response.error();
-        }
-        if (response->status >= kFirstErrorStatus) {
-            return error_of_answer(*response);
         }
         if (context.json) {
             return write_out(json::serialize(json::object{{"undeployed", model_}}) + "\n");
