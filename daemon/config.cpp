@@ -1,5 +1,6 @@
 #include "daemon/config.h"
 
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "base/version.h"
@@ -11,7 +12,6 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <thread>
 #include <unistd.h>
 
 namespace rekindle::daemon {
@@ -29,7 +29,7 @@ const std::map<std::string, std::string>& option_help() {
     static const std::map<std::string, std::string> kHelp{
         {"data_dir", "folder for deployments, chunks and the ledger (required)"},
         {"listen", "address:port of the HTTP endpoint (default 127.0.0.1:8080; port 0: any)"},
-        {"threads", "compute threads of a worker (default: all cores)"},
+        {"threads", "cores that busy workers share (default: all this process may use)"},
         {"host_memory", "memory for images, for instance 8GiB (default: half of the machine)"},
         {"kv_memory", "memory for one worker's KV cache (default: an eighth of host memory)"},
         {"idle", "how long an unused model keeps its worker, for instance 5m (default)"},
@@ -100,7 +100,7 @@ Result<void> fill_defaults(Config& config) {
                      "no data folder: say where deployments and the ledger live with --data-dir"};
     }
     if (config.threads == 0) {
-        config.threads = std::max(1U, std::thread::hardware_concurrency());
+        config.threads = usable_cores();
     }
     if (config.host_memory_bytes == 0) {
         const auto pages = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES));

@@ -12,7 +12,7 @@ namespace rekindle::daemon {
 struct Config {
     std::string data_dir;
     std::string listen = "127.0.0.1:8080";  // address:port; port 0 takes a free one.
-    uint32_t threads = 0;                   // Per worker; 0: all cores.
+    uint32_t threads = 0;                   // Shared by busy workers; 0: usable_cores().
     uint64_t host_memory_bytes = 0;         // For images; 0: half of the machine's memory.
     uint64_t kv_memory_bytes = 0;  // Per worker; 0: an eighth of host memory, 64 MiB to 1 GiB.
     std::chrono::milliseconds idle{300'000};  // Keep-alive of a model that has none of its own.

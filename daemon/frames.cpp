@@ -160,6 +160,8 @@ void fields(Coder& code, F& frame) {
     } else if constexpr (std::is_same_v<Plain, StepFrame>) {
         code(frame.step_us), code(frame.wait_us), code(frame.sequences), code(frame.tokens);
         code(frame.waiting), code(frame.pages_used), code(frame.pages_total);
+    } else if constexpr (std::is_same_v<Plain, CoresFrame>) {
+        code(frame.threads);
     } else if constexpr (std::is_same_v<Plain, FailedFrame>) {
         code(frame.code), code(frame.error);
     } else {

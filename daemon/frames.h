@@ -19,7 +19,7 @@ inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
 // Raised with every change of a frame: daemon and worker of different builds refuse each other.
-inline constexpr uint32_t kWireProtocol = 2;
+inline constexpr uint32_t kWireProtocol = 3;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
@@ -96,6 +96,12 @@ struct CancelFrame {
     uint64_t id = 0;
 };
 
+// rekindled → worker, at any time after Assign: how many of its compute threads may work. Several
+// busy models share the node's cores; results don't depend on it.
+struct CoresFrame {
+    uint32_t threads = 1;
+};
+
 struct LogprobItem {
     std::string bytes;  // Of the token; may be part of a code point.
     int32_t token = 0;
@@ -139,9 +145,9 @@ struct StepFrame {
     uint32_t pages_total = 0;  // At least pages_used.
 };
 
-using Frame =
-    std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame, GoFrame,
-                 RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame, StepFrame>;
+using Frame = std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame,
+                           GoFrame, RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame,
+                           StepFrame, CoresFrame>;
 
 // Header and payload.
 std::vector<std::byte> encode_frame(const Frame& frame);

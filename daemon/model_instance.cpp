@@ -85,8 +85,16 @@ Result<void> ModelInstance::wake() {
     link_->hold(std::move(image).value());
     link_->listen(this);
     link_->send_with_descriptors(Frame(std::move(assign)), std::move(files));
+    cores_granted_ = options_.threads;
     watch_.worker_taken();
     return {};
+}
+
+void ModelInstance::grant_cores(uint32_t threads) {
+    if (link_ != nullptr && threads != cores_granted_) {
+        cores_granted_ = threads;
+        link_->send(Frame(CoresFrame{.threads = threads}));
+    }
 }
 
 Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) {
@@ -102,6 +110,9 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
     watch_.idle(false);
     const uint64_t sequence = next_sequence_++;
     streams_.emplace(sequence, stream);
+    if (active() == 1) {
+        services_.load_changed();
+    }
     stream->submit(*this, sequence, cold || !restored_);
     return {};
 }
@@ -286,6 +297,7 @@ void ModelInstance::became_idle() {
     idle_since_ = services_.clock.monotonic();
     watch_.idle(link_ != nullptr);
     services_.became_idle();
+    services_.load_changed();
 }
 
 scheduler::WorkerUse ModelInstance::use() const {

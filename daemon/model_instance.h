@@ -34,6 +34,8 @@ struct InstanceServices {
     std::function<bool()> make_room;
     // The instance is idle from now on: its keep-alive time runs.
     std::function<void()> became_idle;
+    // Requests came to an idle instance, or the last one left.
+    std::function<void()> load_changed;
     // An image was read from disk, and how fast.
     std::function<void(const snapshot::RestoreTimes&)> restored;
 };
@@ -83,6 +85,9 @@ public:
 
     InstanceWatch& watch() noexcept { return watch_; }
 
+    // How many of its threads the worker may use from now on.
+    void grant_cores(uint32_t threads);
+
     // For the keep-alive policy.
     scheduler::WorkerUse use() const;
 
@@ -109,7 +114,8 @@ private:
     std::shared_ptr<WorkerLink> link_;
     std::unordered_map<uint64_t, std::shared_ptr<AnswerStream>> streams_;
     uint64_t next_sequence_ = 1;
-    uint64_t generation_ = 0;  // Of wakes: callbacks of an earlier one are ignored.
+    uint32_t cores_granted_ = 0;  // As the worker was last told.
+    uint64_t generation_ = 0;     // Of wakes: callbacks of an earlier one are ignored.
     bool restored_ = false;
     std::optional<AssignedFrame> assigned_;
     std::optional<Error> wake_error_;

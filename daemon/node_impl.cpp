@@ -60,6 +60,7 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .watch = watch_,
                               .make_room = [this] { return cool_longest_idle(); },
                               .became_idle = [this] { schedule_cooling(); },
+                              .load_changed = [this] { grant_cores(); },
                               .restored =
                                   [this](const snapshot::RestoreTimes& times) {
                                       const std::chrono::duration<double> taken = times.total;
@@ -118,6 +119,18 @@ std::vector<scheduler::WorkerUse> NodeImpl::worker_uses() const {
         }
     }
     return uses;
+}
+
+void NodeImpl::grant_cores() {
+    std::vector<uint32_t> requests;
+    for (const auto& [name, instance] : instances_) {
+        requests.push_back(instance->active());
+    }
+    const auto shares = scheduler::share_cores(config_.threads, requests);
+    size_t next = 0;
+    for (const auto& [name, instance] : instances_) {
+        instance->grant_cores(shares[next++]);
+    }
 }
 
 bool NodeImpl::cool_longest_idle() {

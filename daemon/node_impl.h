@@ -17,6 +17,7 @@
 #include "daemon/worker_pool.h"
 #include "loader/chunk_store.h"
 #include "scheduler/admit/admission_gate.h"
+#include "scheduler/scale/core_shares.h"
 #include "scheduler/scale/keep_alive.h"
 #include "snapshot/tiers/host_tier.h"
 
@@ -87,6 +88,8 @@ private:
     Result<std::unique_ptr<GenerateStream>> admit(GenerateRequest request,
                                                   std::shared_ptr<RequestTrace> trace);
     bool cool_longest_idle();
+    // Busy workers share the cores of the node.
+    void grant_cores();
     void schedule_cooling();
     void cool_idle_models();
     Result<billing::RequestFacts> facts_of(const GenerateRequest& request,

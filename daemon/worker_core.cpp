@@ -126,6 +126,10 @@ Result<void> PromptReader::handle(Frame frame) {
         push_(*lease);
         return {};
     }
+    if (const auto* cores = std::get_if<CoresFrame>(&frame)) {
+        push_(*cores);
+        return {};
+    }
     if (const auto* cancel = std::get_if<CancelFrame>(&frame)) {
         if (waiting_.erase(cancel->id) == 0) {
             push_(*cancel);
@@ -219,6 +223,8 @@ void BatchRunner::apply(EngineCommand command) {
     } else if (const auto* cancel = std::get_if<CancelFrame>(&command)) {
         batcher_.cancel(cancel->id);
         answers_.drop(cancel->id);
+    } else if (const auto* cores = std::get_if<CoresFrame>(&command)) {
+        model_.engine->set_threads(std::max(1U, cores->threads));
     }
 }
 

@@ -58,7 +58,7 @@ struct StartSequence {
     uint32_t lease = 0;
 };
 
-using EngineCommand = std::variant<StartSequence, LeaseFrame, CancelFrame>;
+using EngineCommand = std::variant<StartSequence, LeaseFrame, CancelFrame, CoresFrame>;
 
 class PromptReader {
 public:

@@ -61,6 +61,13 @@ public:
 
     const kernels::KernelTable& kernels() const noexcept { return kernels_; }
 
+    // Threads that work from the next region on; at most those that there are.
+    void set_threads(uint32_t threads) { pool_.set_threads(threads); }
+
+    // Around the regions of one step.
+    void begin_step() { pool_.begin_step(); }
+    void end_step() noexcept { pool_.end_step(); }
+
     // body(row) for each row; a few rows per tile.
     template <typename Body>
     void for_rows(uint32_t rows, const Body& body) {

@@ -45,6 +45,8 @@ public:
 
     uint32_t step_tokens_max() const noexcept override { return step_tokens_max_; }
 
+    void set_threads(uint32_t threads) override { compute_.set_threads(threads); }
+
     Nanoseconds waited() const noexcept override { return model_.weights().waited(); }
 
     Result<void> step(std::span<const StepEntry> entries,
@@ -101,7 +103,9 @@ Result<void> LazyEngine::step(std::span<const StepEntry> entries,
     if (rows_.count() == 0) {
         return {};
     }
+    compute_.begin_step();
     auto computed = model_.forward(rows_, logits);
+    compute_.end_step();
     if (!computed) {
         return computed;
     }

@@ -53,6 +53,9 @@ public:
     virtual uint32_t context_max() const noexcept = 0;
     virtual uint32_t vocabulary() const noexcept = 0;
     virtual uint32_t step_tokens_max() const noexcept = 0;
+    // Compute threads from the next step on: 1 to EngineOptions::threads; more is taken as that.
+    // Never changes a bit of the results.
+    virtual void set_threads(uint32_t threads) = 0;
     // Time that steps spent waiting for weights to arrive, so far.
     virtual Nanoseconds waited() const noexcept = 0;
 

@@ -2,14 +2,20 @@
 
 #include "base/check.h"
 
+#include <algorithm>
 #include <immintrin.h>
 
 namespace rekindle::runtime {
 namespace {
 
-// About 20 us of PAUSE at 140 cycles each (Intel since Skylake; AMD pauses for less). Regions of a
-// step follow each other within a few microseconds, and a futex wake costs about 5.
-constexpr uint32_t kSpinPauses = 400;
+// Regions of a step follow each other within a few microseconds, and waking a thread of a virtual
+// machine takes some 50. In a step a helper therefore spins for as long as a step's longest serial
+// part takes, and a little after one, for the next step of a busy engine comes soon. PAUSE takes 40
+// (Zen 3) to 140 cycles (Intel since Skylake), so these are 0.2 to 1 ms, and 25 to 100 us.
+constexpr uint32_t kStepPauses = 20'000;
+constexpr uint32_t kGracePauses = 2'000;
+// A caller that waits for the last tile of a descheduled helper must not keep it from its core.
+constexpr uint32_t kDonePauses = 2'000;
 
 constexpr uint32_t kTilesShift = 32;
 
@@ -23,11 +29,11 @@ uint32_t next_of(uint64_t tickets) noexcept {
 
 }  // namespace
 
-ThreadPool::ThreadPool(uint32_t threads) {
+ThreadPool::ThreadPool(uint32_t threads) : width_(threads) {
     REKINDLE_CHECK(threads >= 1, "the caller itself is a thread of the pool");
     helpers_.reserve(threads - 1);
     for (uint32_t i = 1; i < threads; ++i) {
-        helpers_.emplace_back([this] { help(); });
+        helpers_.emplace_back([this, i] { help(i); });
     }
 }
 
@@ -38,6 +44,28 @@ ThreadPool::~ThreadPool() {
     for (std::thread& helper : helpers_) {
         helper.join();
     }
+}
+
+void ThreadPool::set_threads(uint32_t threads) {
+    const auto most = static_cast<uint32_t>(helpers_.size()) + 1;
+    width_.store(std::clamp(threads, 1U, most));
+    wakeups_.fetch_add(1);
+    wakeups_.notify_all();
+}
+
+void ThreadPool::begin_step() {
+    if (threads() == 1) {
+        return;
+    }
+    in_step_.store(true);
+    wakeups_.fetch_add(1);
+    if (sleepers_.load() > 0) {
+        wakeups_.notify_all();
+    }
+}
+
+bool ThreadPool::may_work(uint32_t index) const noexcept {
+    return index < width_.load(std::memory_order_relaxed);
 }
 
 bool ThreadPool::has_tiles() const noexcept {
@@ -81,7 +109,7 @@ bool ThreadPool::work_on_tiles() {
 }
 
 void ThreadPool::wait_until_done(uint32_t tiles) {
-    for (uint32_t i = 0; i < kSpinPauses; ++i) {
+    for (uint32_t i = 0; i < kDonePauses; ++i) {
         if (done_.load(std::memory_order_acquire) == tiles) {
             return;
         }
@@ -94,27 +122,35 @@ void ThreadPool::wait_until_done(uint32_t tiles) {
     caller_sleeps_.store(false);
 }
 
-void ThreadPool::help() {
+void ThreadPool::help(uint32_t index) {
     while (!stopping_.load(std::memory_order_relaxed)) {
-        if (work_on_tiles()) {
-            continue;
-        }
-        bool found = false;
-        for (uint32_t i = 0; i < kSpinPauses && !found; ++i) {
-            _mm_pause();
-            found = has_tiles() || stopping_.load(std::memory_order_relaxed);
-        }
-        if (!found) {
-            sleep_until_work();
+        const bool worked = may_work(index) && work_on_tiles();
+        if (!worked && !spin_until_work(index)) {
+            sleep_until_work(index);
         }
     }
 }
 
-void ThreadPool::sleep_until_work() {
+// True when there may be something to do.
+bool ThreadPool::spin_until_work(uint32_t index) {
+    for (uint32_t i = 0; i < kStepPauses && may_work(index); ++i) {
+        if (i >= kGracePauses && !in_step_.load(std::memory_order_relaxed)) {
+            return false;
+        }
+        if (has_tiles() || stopping_.load(std::memory_order_relaxed)) {
+            return true;
+        }
+        _mm_pause();
+    }
+    return false;
+}
+
+void ThreadPool::sleep_until_work(uint32_t index) {
     sleepers_.fetch_add(1);
     const uint32_t seen = wakeups_.load();
     const uint64_t tickets = tickets_.load();
-    if (next_of(tickets) >= tiles_of(tickets) && !stopping_.load()) {
+    const bool work = may_work(index) && next_of(tickets) < tiles_of(tickets);
+    if (!work && !stopping_.load()) {
         wakeups_.wait(seen);
     }
     sleepers_.fetch_sub(1);

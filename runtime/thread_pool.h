@@ -1,7 +1,9 @@
 // The engine's compute threads: the caller and threads - 1 helpers share the tiles of one region.
 // Tiles are handed out one by one, so a helper that was descheduled delays at most its own tile.
 // Invariant: which thread computes a tile never shows in the result; tiles write disjoint memory.
-// Threading: parallel_for from one thread at a time. Idle helpers sleep in the kernel.
+// Between the regions of one step helpers spin, for the next one comes within microseconds; between
+// steps, and when the process was granted fewer cores, they sleep in the kernel.
+// Threading: every member from one thread at a time.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -18,12 +20,20 @@ public:
     ThreadPool& operator=(const ThreadPool&) = delete;
     ~ThreadPool();
 
-    uint32_t threads() const noexcept { return static_cast<uint32_t>(helpers_.size()) + 1; }
+    uint32_t threads() const noexcept { return width_.load(std::memory_order_relaxed); }
+
+    // How many threads work from the next region on, the caller included: 1 to what the pool was
+    // made with; more is taken as that.
+    void set_threads(uint32_t threads);
+
+    // A step begins: helpers stay awake until it ends.
+    void begin_step();
+    void end_step() noexcept { in_step_.store(false, std::memory_order_relaxed); }
 
     // Calls body(tile) for every tile in [0, tiles), each once, and returns when all are done.
     template <typename Body>
     void parallel_for(uint32_t tiles, const Body& body) {
-        if (tiles <= 1 || helpers_.empty()) {
+        if (tiles <= 1 || threads() == 1) {
             for (uint32_t tile = 0; tile < tiles; ++tile) {
                 body(tile);
             }
@@ -39,8 +49,10 @@ private:
     using Call = void (*)(const void* context, uint32_t tile);
 
     void run(uint32_t tiles, Call call, const void* context);
-    void help();
-    void sleep_until_work();
+    void help(uint32_t index);
+    bool spin_until_work(uint32_t index);
+    void sleep_until_work(uint32_t index);
+    bool may_work(uint32_t index) const noexcept;
     bool work_on_tiles();
     void wait_until_done(uint32_t tiles);
     bool has_tiles() const noexcept;
@@ -56,6 +68,8 @@ private:
     alignas(64) std::atomic<uint32_t> wakeups_{0};  // Counts regions; helpers sleep on it.
     std::atomic<uint32_t> sleepers_{0};
     std::atomic<bool> stopping_{false};
+    std::atomic<bool> in_step_{false};
+    std::atomic<uint32_t> width_;  // Threads that may work; helper i (from 1) does if i < width_.
     std::vector<std::thread> helpers_;
 };
 

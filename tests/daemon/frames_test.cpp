@@ -37,6 +37,7 @@ std::vector<Frame> one_of_each() {
             RefuseFrame{8},
             LeaseFrame{7, 32},
             CancelFrame{9},
+            CoresFrame{3},
             TokensFrame{.id = 7,
                         .sampled = 1,
                         .finish = Finish::kStop,

@@ -2,8 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <set>
+#include <thread>
 #include <vector>
 
 using rekindle::runtime::ThreadPool;
@@ -41,6 +45,33 @@ TEST_CASE("pools start and stop, used or not") {
             std::atomic<uint32_t> tiles_done = 0;
             pool.parallel_for(3, [&](uint32_t) { tiles_done.fetch_add(1); });
             CHECK(tiles_done.load() == 3);
+        }
+    }
+}
+
+TEST_CASE("fewer threads may work than the pool has, and all again") {
+    ThreadPool pool(3);
+    CHECK(pool.threads() == 3);
+    for (const uint32_t threads : {1U, 3U, 2U, 1U, 9U}) {
+        pool.set_threads(threads);
+        CHECK(pool.threads() == std::min(threads, 3U));
+        std::vector<std::atomic<uint32_t>> calls(50);
+        std::set<std::thread::id> workers;
+        std::mutex mutex;
+        for (int region = 0; region < 100; ++region) {
+            pool.begin_step();
+            pool.parallel_for(50, [&](uint32_t tile) {
+                calls[tile].fetch_add(1);
+                const std::scoped_lock lock(mutex);
+                workers.insert(std::this_thread::get_id());
+            });
+            pool.end_step();
+        }
+        for (const auto& count : calls) {
+            CHECK(count.load() == 100);
+        }
+        if (threads == 1) {
+            CHECK(workers == std::set{std::this_thread::get_id()});
         }
     }
 }

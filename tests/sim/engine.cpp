@@ -41,6 +41,7 @@ public:
     uint32_t vocabulary() const noexcept override { return vocabulary_; }
     uint32_t step_tokens_max() const noexcept override { return kStepTokensMax; }
     Nanoseconds waited() const noexcept override { return {}; }
+    void set_threads(uint32_t /*threads*/) override {}
 
     Result<void> step(std::span<const runtime::StepEntry> entries,
                       std::vector<const float*>& logits) override {
