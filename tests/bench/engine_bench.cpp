@@ -2,23 +2,18 @@
 // the memory limit that the same run measures. One JSON object per case on standard output.
 //   engine_bench MODEL.gguf [--threads N] [--prompt 128] [--answer 128] [--batches 1,8,32]
 //                [--prefill 512] [--repeat 3]
-#include "base/unique_fd.h"
-#include "daemon/import_model.h"
 #include "kernels/kernel_table.h"
 #include "runtime/aligned_buffer.h"
 #include "runtime/bench.h"
-#include "snapshot/view/image_view.h"
+#include "tests/bench/model_file.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
 #include <optional>
 #include <sstream>
 #include <string>
-#include <sys/mman.h>
 #include <vector>
 
 namespace {
@@ -73,45 +68,6 @@ std::optional<Arguments> parse(int argc, char** argv) {
     return arguments;
 }
 
-// The whole image in memory.
-class Model {
-public:
-    static std::optional<Model> import(const std::string& path) {
-        const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        const auto bytes = file_bytes(fd.get());
-        if (!bytes) {
-            fmt::print(stderr, "{}\n", bytes.error().message);
-            return std::nullopt;
-        }
-        const auto mapping = Mapping::read_only(fd.get(), *bytes);
-        Model model;
-        model.space_ = runtime::AlignedBuffer<std::byte>(*bytes + *bytes / 4 + 64 * kMiB);
-        uint64_t at = 0;
-        const auto sink = [&](uint64_t, std::span<const std::byte> plain, bool) {
-            std::memcpy(model.space_.data() + at, plain.data(), plain.size());
-            at += plain.size();
-            return Result<void>();
-        };
-        const auto index = daemon::import_gguf(mapping->span(), sink, [](uint64_t, uint64_t) {});
-        if (!index) {
-            fmt::print(stderr, "{}\n", index.error().message);
-            return std::nullopt;
-        }
-        model.index_ = *index;
-        model.bytes_ = at;
-        return model;
-    }
-
-    Result<snapshot::ImageView> view() const {
-        return snapshot::ImageView::over_memory(index_, {space_.data(), bytes_});
-    }
-
-private:
-    runtime::AlignedBuffer<std::byte> space_;
-    uint64_t bytes_ = 0;
-    std::string index_;
-};
-
 // Bytes of weights that a step reads: all but an embedding table that is not the head too.
 uint64_t weight_bytes(const snapshot::ImageLayout& layout) {
     uint64_t sum = 0;
@@ -138,7 +94,7 @@ void report(const runtime::BenchTimes& times, uint64_t step_bytes, double memory
 }
 
 int run(const Arguments& arguments) {
-    const auto model = Model::import(arguments.model);
+    const auto model = tests::ModelFile::import(arguments.model);
     if (!model) {
         return EXIT_FAILURE;
     }
