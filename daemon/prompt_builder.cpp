@@ -54,7 +54,7 @@ Result<std::unique_ptr<PromptBuilder>> PromptBuilder::create(const snapshot::Ima
         new PromptBuilder(std::move(tokenizer).value(), std::move(chat)));
 }
 
-Result<std::vector<TokenId>> PromptBuilder::from_chat(const std::string& variables) const {
+Result<std::vector<TokenId>> PromptBuilder::from_chat(const std::string& variables) {
     if (!chat_template_) {
         return Error{ErrorCode::kInvalidArgument,
                      "messages: this model has no chat template: use /v1/completions"};
@@ -79,11 +79,11 @@ Result<std::vector<TokenId>> PromptBuilder::from_chat(const std::string& variabl
     if (tokenizer_.add_bos() && bos && !text->starts_with(tokenizer_.bytes_of(*bos))) {
         tokens.push_back(*bos);
     }
-    tokenizer_.encode(*text, /*parse_special=*/true, tokens);
+    tokenizer_.encode(*text, /*parse_special=*/true, scratch_, tokens);
     return tokens;
 }
 
-Result<std::vector<TokenId>> PromptBuilder::build(const SubmitFrame& submit) const {
+Result<std::vector<TokenId>> PromptBuilder::build(const SubmitFrame& submit) {
     Result<std::vector<TokenId>> tokens = std::vector<TokenId>{};
     switch (submit.kind) {
         case PromptKind::kTokens:
@@ -97,7 +97,7 @@ Result<std::vector<TokenId>> PromptBuilder::build(const SubmitFrame& submit) con
                 tokens->push_back(*tokenizer_.bos());
             }
             // Raw prompts may carry a hand-written chat format, as with every other server.
-            tokenizer_.encode(submit.text, /*parse_special=*/true, *tokens);
+            tokenizer_.encode(submit.text, /*parse_special=*/true, scratch_, *tokens);
             break;
     }
     if (tokens && tokens->empty()) {

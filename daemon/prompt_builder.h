@@ -20,16 +20,19 @@ public:
     static Result<std::unique_ptr<PromptBuilder>> create(const snapshot::ImageView& image);
 
     // kInvalidArgument: no template, template error, token ids out of range, an empty prompt.
-    Result<std::vector<runtime::TokenId>> build(const SubmitFrame& submit) const;
+    Result<std::vector<runtime::TokenId>> build(const SubmitFrame& submit);
     const runtime::Tokenizer& tokenizer() const noexcept { return tokenizer_; }
 
 private:
     PromptBuilder(runtime::Tokenizer tokenizer, std::optional<runtime::ChatTemplate> chat)
-        : tokenizer_(std::move(tokenizer)), chat_template_(std::move(chat)) {}
+        : tokenizer_(std::move(tokenizer)),
+          scratch_(tokenizer_.new_scratch()),
+          chat_template_(std::move(chat)) {}
 
-    Result<std::vector<runtime::TokenId>> from_chat(const std::string& variables) const;
+    Result<std::vector<runtime::TokenId>> from_chat(const std::string& variables);
 
     runtime::Tokenizer tokenizer_;
+    runtime::EncodeScratch scratch_;
     std::optional<runtime::ChatTemplate> chat_template_;
 };
 

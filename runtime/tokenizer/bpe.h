@@ -10,18 +10,23 @@
 
 namespace rekindle::runtime {
 
+// Up to so many symbols a scan over all pairs for each merge beats the heap.
+inline constexpr size_t kScanSymbolsMax = 64;
+
 // Memory reused from piece to piece.
 struct BpeScratch {
-    struct Candidate {
-        uint64_t order;   // Rank << 32 | position of the left symbol: the smallest goes first.
-        uint32_t merged;  // The token that the pair made when it was found.
+    struct Symbol {
+        uint32_t token;     // The left symbol of a merge keeps its place.
+        uint32_t rank;      // Of the pair that begins here.
+        uint32_t previous;  // Places of the neighbours.
+        uint32_t next;
     };
 
-    std::vector<uint32_t> tokens;  // By position; the left symbol of a merge keeps its place.
-    std::vector<uint32_t> previous;
-    std::vector<uint32_t> next;
-    std::vector<uint32_t> ranks;
-    std::vector<Candidate> heap;
+    std::vector<Symbol> symbols;
+    std::vector<uint64_t> heap;  // Rank << 32 | place of the left symbol: the smallest goes first.
+
+    // Gives memory back that only a very long piece needs.
+    void trim();
 };
 
 // Appends the tokens of `piece` (at most 2^31 bytes). Bytes without a token of their own are left

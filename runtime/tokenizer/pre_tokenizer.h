@@ -1,8 +1,11 @@
 // Cuts a text into the pieces within which BPE merges. Each rule set does what the regular
 // expression of the same name does in the model's own tokenizer, as a scanner whose cost is linear
-// in the text: a whitespace run is read at most twice, every other character once. Threading: pure
-// functions.
+// in the text: a whitespace run is read at most twice, every other character once. Threading:
+// immutable.
 #pragma once
+#include "runtime/tokenizer/unicode_class.h"
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -32,7 +35,36 @@ struct PreTokenizerRules {
 // The rules of a GGUF `tokenizer.ggml.pre` name; nothing when it is unknown.
 std::optional<PreTokenizerRules> find_rules(std::string_view name) noexcept;
 
-// Bytes of the first piece of a non-empty `text` (>= 1). `text` runs to the end of its segment.
-size_t first_piece_bytes(std::string_view text, const PreTokenizerRules& rules) noexcept;
+// What the rules distinguish; the many letter classes are one here.
+enum class CharKind : uint8_t { kEnd, kLetter, kNumber, kSpace, kSymbol };
+
+// Holds the kinds of ASCII under its rules, so that most characters cost one load.
+class PieceScanner {
+public:
+    explicit PieceScanner(const PreTokenizerRules& rules) noexcept;
+
+    // Bytes of the first piece of a non-empty `text` (>= 1). `text` runs to the end of its segment.
+    size_t first_piece_bytes(std::string_view text) const noexcept;
+
+private:
+    struct Next {
+        CharKind kind;
+        uint32_t bytes;
+    };
+
+    bool has(PreTokenizerFlag flag) const noexcept { return (rules_.flags & flag) != 0; }
+
+    CharKind kind_of(CharClass cls) const noexcept;
+    Next at(std::string_view text, size_t position) const noexcept;
+    size_t skip(std::string_view text, size_t position, CharKind kind) const noexcept;
+    size_t skip_number(std::string_view text, size_t first_bytes) const noexcept;
+    size_t skip_symbols(std::string_view text, size_t position) const noexcept;
+    size_t joined_bytes(std::string_view text, const Next& first) const noexcept;
+    size_t whitespace_bytes(std::string_view text) const noexcept;
+    size_t contraction_bytes(std::string_view text) const noexcept;
+
+    PreTokenizerRules rules_;
+    std::array<CharKind, 128> ascii_{};
+};
 
 }  // namespace rekindle::runtime

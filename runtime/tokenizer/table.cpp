@@ -131,40 +131,25 @@ Result<void> check_merges(const TableView& view) {
     return {};
 }
 
-constexpr uint64_t kMix = 0x9E37'79B9'7F4A'7C15;  // 2^64 over the golden ratio, odd.
-
-constexpr uint64_t mix(uint64_t value) noexcept {
-    value *= kMix;
-    value ^= value >> 32;
-    value *= kMix;
-    return value ^ (value >> 29);
-}
-
 }  // namespace
 
 uint64_t hash_bytes(std::string_view bytes) noexcept {
-    uint64_t hash = bytes.size();
-    while (bytes.size() > 8) {
-        uint64_t word = 0;
-        std::memcpy(&word, bytes.data(), 8);
-        hash = mix(hash ^ word);
-        bytes.remove_prefix(8);
+    const char* at = bytes.data();
+    size_t left = bytes.size();
+    uint64_t hash = left;
+    for (; left > 8; at += 8, left -= 8) {
+        hash = mix_hash(hash ^ load_short(at, 8));
     }
-    uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), bytes.size());
-    return mix(hash ^ mix(word));
-}
-
-uint64_t hash_pair(uint32_t left, uint32_t right) noexcept {
-    return mix((uint64_t{left} << 32) | right);
+    return mix_hash(hash ^ mix_hash(load_short(at, left)));
 }
 
 int32_t TableView::find_whole(std::string_view bytes) const noexcept {
     const uint64_t hash = hash_bytes(bytes);
     const uint32_t fingerprint = fingerprint_of(hash);
-    size_t slot = slot_of(hash, token_slots.size());
+    const size_t slots = token_slots.size();
+    size_t slot = slot_of(hash, slots);
     for (uint32_t probe = 0; probe <= header->token_probes_max; ++probe) {
-        const uint32_t entry = token_slots[slot];
+        const uint32_t entry = token_slots.data()[slot];
         if ((entry & kSlotIndexMask) == 0) {
             return -1;
         }
@@ -174,7 +159,7 @@ int32_t TableView::find_whole(std::string_view bytes) const noexcept {
                 return static_cast<int32_t>(token);
             }
         }
-        slot = slot + 1 == token_slots.size() ? 0 : slot + 1;
+        slot = slot + 1 == slots ? 0 : slot + 1;
     }
     return -1;
 }
@@ -182,19 +167,21 @@ int32_t TableView::find_whole(std::string_view bytes) const noexcept {
 int32_t TableView::find_merge(uint32_t left, uint32_t right) const noexcept {
     const uint64_t hash = hash_pair(left, right);
     const uint32_t fingerprint = fingerprint_of(hash);
-    size_t slot = slot_of(hash, merge_slots.size());
+    const size_t slots = merge_slots.size();
+    size_t slot = slot_of(hash, slots);
     for (uint32_t probe = 0; probe <= header->merge_probes_max; ++probe) {
-        const uint32_t entry = merge_slots[slot];
+        const uint32_t entry = merge_slots.data()[slot];
         if ((entry & kSlotIndexMask) == 0) {
             return -1;
         }
         if ((entry & ~kSlotIndexMask) == fingerprint) {
             const uint32_t rank = (entry & kSlotIndexMask) - 1;
-            if (merges[rank].left == left && merges[rank].right == right) {
+            const TableMerge& merge = merges.data()[rank];
+            if (merge.left == left && merge.right == right) {
                 return static_cast<int32_t>(rank);
             }
         }
-        slot = slot + 1 == merge_slots.size() ? 0 : slot + 1;
+        slot = slot + 1 == slots ? 0 : slot + 1;
     }
     return -1;
 }

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -88,8 +89,8 @@ struct TableView {
     uint32_t tokens() const noexcept { return static_cast<uint32_t>(token_flags.size()); }
 
     std::string_view bytes_of(uint32_t token) const noexcept {
-        const uint32_t begin = token_offsets[token];
-        return {text.data() + begin, token_offsets[token + 1] - begin};
+        const uint32_t* offsets = token_offsets.data() + token;
+        return {text.data() + offsets[0], offsets[1] - offsets[0]};
     }
 
     // The kTokenWhole token with exactly these bytes, or -1.
@@ -98,8 +99,38 @@ struct TableView {
     int32_t find_merge(uint32_t left, uint32_t right) const noexcept;
 };
 
+inline uint64_t mix_hash(uint64_t value) noexcept {
+    constexpr uint64_t kMix = 0x9E37'79B9'7F4A'7C15;  // 2^64 over the golden ratio, odd.
+    value *= kMix;
+    value ^= value >> 32;
+    value *= kMix;
+    return value ^ (value >> 29);
+}
+
+// The `bytes` (0 to 8) at `at` as a little-endian number, without a call and without reading beyond
+// them: halves that overlap say the same in the bits that they share.
+inline uint64_t load_short(const char* at, size_t bytes) noexcept {
+    if (bytes >= 4) {
+        uint32_t low = 0;
+        uint32_t high = 0;
+        std::memcpy(&low, at, 4);
+        std::memcpy(&high, at + bytes - 4, 4);
+        return low | (uint64_t{high} << (8 * (bytes - 4)));
+    }
+    if (bytes == 0) {
+        return 0;
+    }
+    const auto byte = [at](size_t index) noexcept {
+        return uint64_t{static_cast<uint8_t>(at[index])} << (8 * index);
+    };
+    return byte(0) | byte(bytes / 2) | byte(bytes - 1);
+}
+
 uint64_t hash_bytes(std::string_view bytes) noexcept;
-uint64_t hash_pair(uint32_t left, uint32_t right) noexcept;
+
+inline uint64_t hash_pair(uint32_t left, uint32_t right) noexcept {
+    return mix_hash((uint64_t{left} << 32) | right);
+}
 
 // First slot of a hash among `slots` (> 0) ones, and its fingerprint, ready to be or-ed with the
 // index.

@@ -202,7 +202,8 @@ TEST_CASE("the tables are the compiled tokenizer and chat template") {
     REQUIRE_MESSAGE(tokenizer.ok(), tokenizer.error().message);
     CHECK(tokenizer->size() == rekindle::test::kTinyVocabulary);
     std::vector<rekindle::runtime::TokenId> ids;
-    tokenizer->encode("abc", false, ids);
+    auto scratch = tokenizer->new_scratch();
+    tokenizer->encode("abc", false, scratch, ids);
     CHECK(ids == std::vector<rekindle::runtime::TokenId>{27});
     const auto chat_template = rekindle::runtime::ChatTemplate::open(
         bytes_of(*image, layout.chat_template.offset, layout.chat_template.bytes));

@@ -52,7 +52,7 @@ std::vector<std::string> pieces(std::string_view text, std::string_view rule) {
     REQUIRE(rules.has_value());
     std::vector<std::string> out;
     while (!text.empty()) {
-        const size_t bytes = runtime::first_piece_bytes(text, *rules);
+        const size_t bytes = runtime::PieceScanner(*rules).first_piece_bytes(text);
         out.emplace_back(text.substr(0, bytes));
         text.remove_prefix(bytes);
     }

@@ -138,7 +138,8 @@ std::optional<TokenizerSource> model_vocabulary() {
 
 std::vector<TokenId> OpenTokenizer::encode(std::string_view text, bool parse_special) const {
     std::vector<TokenId> ids;
-    tokenizer.encode(text, parse_special, ids);
+    runtime::EncodeScratch scratch = tokenizer.new_scratch();
+    tokenizer.encode(text, parse_special, scratch, ids);
     return ids;
 }
 
