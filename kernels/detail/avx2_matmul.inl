@@ -1,7 +1,9 @@
-// Matrix product for AVX2: tiles of 16 rows x up to 4 tokens, two registers of eight rows. Every
-// token has its own accumulator and goes through k in ascending order, so its bits don't depend on
-// its tile. scalar_matmul.cpp states the order of the quantised types; it is the same here.
+// Matrix product for AVX2. Every output has its own accumulator that goes through k in ascending
+// order, so its bits don't depend on the tile, the chunk or the part of k that computes it.
+// scalar_matmul.cpp states the order of the quantised types; it is the same here.
 #pragma once
+#include "kernels/detail/avx2_terms.inl"
+#include "kernels/detail/avx2_tile.inl"
 #include "kernels/detail/avx2_types.inl"
 #include "kernels/detail/r16.h"
 #include "kernels/kernel_table.h"
@@ -11,131 +13,124 @@
 namespace rekindle::kernels::avx2 {
 namespace {
 
-constexpr uint32_t kRowHalves = 2;    // Registers for the 16 rows of a panel.
-constexpr uint32_t kTokenTile = 4;    // 8 integer accumulators beside weights and masks.
+constexpr uint32_t kTokenTile = 4;    // 8 int16 sums beside weights, a broadcast and a product.
 constexpr uint32_t kTokenChunk = 64;  // Tokens that pass over a panel before the next one starts.
 
-// Four int8 of one token for all rows.
-[[gnu::always_inline]] inline __m256i broadcast_quants(const int8_t* quants) {
-    int32_t four = 0;
-    __builtin_memcpy(&four, quants, sizeof four);
-    return _mm256_set1_epi32(four);
-}
+// Slices unpacked at a time, with twice the bytes for wide types: half of the first-level cache.
+constexpr uint32_t kUnpackedSlices = 32;
+constexpr uint32_t kUnpackedWideSlices = 16;
 
-// The sums of a token's two halves of a slice as int16 pairs, for all rows.
-[[gnu::always_inline]] inline __m256i broadcast_sums(const int16_t* half_sums) {
-    int32_t two = 0;
-    __builtin_memcpy(&two, half_sums, sizeof two);
-    return _mm256_set1_epi32(two);
-}
+using ChunkSums = float[kTokenChunk][kPanelRows];
 
-// What multiplies the products of columns 0 to 15 and of 16 to 31, as int16, twice for each row.
-struct SliceFactors {
-    __m256i pairs;  // (first, second) of each row.
-    __m256i half[2];
+// What one pass over a panel computes: slices [first, first + slices) of `tokens` tokens.
+struct Part {
+    uint32_t token;
+    uint32_t tokens;
+    uint32_t first;
+    uint32_t slices;
 };
 
+template <uint32_t kTokens>
+[[gnu::always_inline]] inline void load_sums(const float (*sums)[kPanelRows],
+                                             Accumulators<kTokens>& acc) {
+    for (uint32_t t = 0; t < kTokens; ++t) {
+        acc[t][0] = _mm256_loadu_ps(sums[t]);
+        acc[t][1] = _mm256_loadu_ps(sums[t] + kLanes);
+    }
+}
+
+template <uint32_t kTokens>
+[[gnu::always_inline]] inline void store_sums(const Accumulators<kTokens>& acc,
+                                              float (*sums)[kPanelRows]) {
+    for (uint32_t t = 0; t < kTokens; ++t) {
+        _mm256_storeu_ps(sums[t], acc[t][0]);
+        _mm256_storeu_ps(sums[t] + kLanes, acc[t][1]);
+    }
+}
+
+// Few tokens: bits are unpacked in registers, as the weights stream by.
+template <typename Type, uint32_t kTokens>
+void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens,
+                 float (*sums)[kPanelRows]) {
+    Accumulators<kTokens> acc;
+    load_sums<kTokens>(sums, acc);
+    for (uint32_t slice = 0; slice < slices; slice += Type::kSlices) {
+        for (uint32_t inner = 0; inner < Type::kSlices; ++inner) {
+            add_slice<kTokens>(PackedSlice<Type>{block, inner}, tokens, acc);
+            tokens.advance<Type::kShape>();
+        }
+        block += Type::kBlock.bytes;
+    }
+    store_sums<kTokens>(acc, sums);
+}
+
+template <Shape kShape, uint32_t kTokens>
+void unpacked_tile(const UnpackedSlice<kShape>* weights, uint32_t slices, TileTokens tokens,
+                   float (*sums)[kPanelRows]) {
+    Accumulators<kTokens> acc;
+    load_sums<kTokens>(sums, acc);
+    for (uint32_t slice = 0; slice < slices; ++slice) {
+        add_slice<kTokens>(weights[slice], tokens, acc);
+        tokens.advance<kShape>();
+    }
+    store_sums<kTokens>(acc, sums);
+}
+
 template <typename Type>
-[[gnu::always_inline]] inline SliceFactors slice_factors(const std::byte* block, uint32_t slice,
-                                                         uint32_t rows) {
-    if constexpr (Type::kScaling == Scaling::kHalves || Type::kScaling == Scaling::kHalvesOffset) {
-        const __m256i both = Type::factors(block, slice, rows);
-        const __m256i upper = _mm256_srli_epi32(both, 16);
-        const __m256i lower = _mm256_blend_epi16(both, _mm256_setzero_si256(), 0xaa);
-        return {both,
-                {_mm256_or_si256(lower, _mm256_slli_epi32(lower, 16)),
-                 _mm256_or_si256(upper, _mm256_slli_epi32(upper, 16))}};
-    } else {
-        const __m256i one = _mm256_set1_epi16(1);
-        return {one, {one, one}};
-    }
-}
-
-// The slice's products of kTokens tokens, for eight rows: exact integers.
-template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void slice_dots(const std::byte* block, uint32_t slice, uint32_t rows,
-                                              const SliceFactors& factors, const int8_t* quants,
-                                              size_t quants_stride, __m256i (&dots)[kTokens]) {
-#pragma clang loop unroll(full)
-    for (uint32_t first = 0; first < detail::kSliceGroups; first += Type::kSumGroups) {
-        __m256i sums[kTokens];
-#pragma clang loop unroll(full)
-        for (uint32_t i = 0; i < Type::kSumGroups; ++i) {
-            const uint32_t g = first + i;
-            const __m256i weights = Type::group(block, slice, g, rows);
-            const __m256i magnitude = Type::kSigned ? _mm256_abs_epi8(weights) : weights;
-#pragma clang loop unroll(full)
-            for (uint32_t t = 0; t < kTokens; ++t) {
-                __m256i four =
-                    broadcast_quants(quants + t * quants_stride + g * detail::kLaneColumns);
-                four = Type::kSigned ? _mm256_sign_epi8(four, weights) : four;
-                const __m256i products = _mm256_maddubs_epi16(magnitude, four);
-                sums[t] = i == 0 ? products : _mm256_add_epi16(sums[t], products);
-            }
-        }
-        const __m256i factor = factors.half[first / (detail::kSliceGroups / 2)];
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < kTokens; ++t) {
-            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(sums[t], factor));
-        }
-    }
-}
-
-// Adds a slice of 16 rows x 32 columns to the accumulators. `quants` [token] points at the slice's
-// columns, `place` [token] at its scale.
-template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void add_slice(const std::byte* block, uint32_t slice,
-                                             const Activations& x, const int8_t* quants,
-                                             size_t place, __m256 (&acc)[kTokens][kRowHalves]) {
+TileTokens tile_tokens(const Activations& x, const Part& part, const Terms& terms, uint32_t token,
+                       uint32_t slice) {
+    constexpr uint32_t kWords = term_words(Type::kShape);
     const size_t slices = x.k / kBlockColumns;
-    for (uint32_t rows = 0; rows < kRowHalves; ++rows) {
-        const SliceFactors factors = slice_factors<Type>(block, slice, rows);
-        __m256i dots[kTokens];
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < kTokens; ++t) {
-            dots[t] = _mm256_setzero_si256();
-            if constexpr (Type::kBias != 0) {
-                const __m256i sums = broadcast_sums(x.half_sums + (place + t * slices) * 2);
-                const __m256i weighted = _mm256_madd_epi16(sums, factors.pairs);
-                dots[t] = _mm256_mullo_epi32(weighted, _mm256_set1_epi32(-Type::kBias));
-            }
+    const size_t place = (part.token + token) * slices + part.first + slice;
+    const size_t stride = static_cast<size_t>(part.slices) * kWords;
+    return {.quants = x.quants + place * kBlockColumns,
+            .scales = x.scales + place,
+            .half_sums = x.half_sums + place * 2,
+            .terms = terms.words + token * stride + static_cast<size_t>(slice) * kWords,
+            .columns = x.k,
+            .slices = slices,
+            .term_stride = stride};
+}
+
+// Many tokens: a stretch of the panel is unpacked once, then every tile of tokens goes over it.
+template <typename Type>
+void unpacked_part(const std::byte* panel, const Activations& x, const Part& part,
+                   const Terms& terms, ChunkSums& sums) {
+    constexpr Shape kShape = Type::kShape;
+    using Tile = void (*)(const UnpackedSlice<kShape>*, uint32_t, TileTokens, float(*)[kPanelRows]);
+    static constexpr Tile kTiles[kTokenTile + 1] = {
+        nullptr, unpacked_tile<kShape, 1>, unpacked_tile<kShape, 2>, unpacked_tile<kShape, 3>,
+        unpacked_tile<kShape, 4>};
+    constexpr uint32_t kStretch = kShape.wide ? kUnpackedWideSlices : kUnpackedSlices;
+    UnpackedSlice<kShape> weights[kStretch];
+    for (uint32_t first = 0; first < part.slices; first += kStretch) {
+        const uint32_t left = part.slices - first;
+        const uint32_t slices = left < kStretch ? left : kStretch;
+        for (uint32_t slice = 0; slice < slices; ++slice) {
+            const uint32_t place = first + slice;
+            const std::byte* block = panel + place / Type::kSlices * Type::kBlock.bytes;
+            weights[slice].assign(PackedSlice<Type>{block, place % Type::kSlices});
         }
-        slice_dots<Type>(block, slice, rows, factors, quants, x.k, dots);
-        const __m256 scales = Type::scales(block, slice, rows);
-#pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < kTokens; ++t) {
-            const __m256 x_scale = _mm256_set1_ps(x.scales[place + t * slices]);
-            acc[t][rows] = _mm256_fmadd_ps(_mm256_mul_ps(scales, x_scale),
-                                           _mm256_cvtepi32_ps(dots[t]), acc[t][rows]);
-            if constexpr (Type::kScaling == Scaling::kOffset ||
-                          Type::kScaling == Scaling::kHalvesOffset) {
-                __m256i mins = _mm256_set1_epi16(1);
-                if constexpr (Type::kScaling == Scaling::kHalvesOffset) {
-                    mins = Type::mins(block, slice, rows);
-                }
-                const __m256i sums = broadcast_sums(x.half_sums + (place + t * slices) * 2);
-                const __m256 sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, mins));
-                acc[t][rows] = _mm256_fmadd_ps(Type::offsets(block, slice, rows),
-                                               _mm256_mul_ps(x_scale, sum), acc[t][rows]);
-            }
+        for (uint32_t token = 0; token < part.tokens; token += kTokenTile) {
+            const uint32_t tokens = part.tokens - token;
+            kTiles[tokens < kTokenTile ? tokens : kTokenTile](
+                weights, slices, tile_tokens<Type>(x, part, terms, token, first), sums + token);
         }
     }
 }
 
-template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void quantised_tile(const std::byte* panel, const Activations& x,
-                                                  uint32_t token,
-                                                  __m256 (&acc)[kTokens][kRowHalves]) {
-    const uint32_t slices = x.k / kBlockColumns;
-    const int8_t* quants = x.quants + static_cast<size_t>(token) * x.k;
-    const size_t place = static_cast<size_t>(token) * slices;
-    for (uint32_t first = 0; first < slices; first += Type::kSlices) {
-        for (uint32_t slice = 0; slice < Type::kSlices; ++slice) {
-            add_slice<Type>(panel, slice, x, quants, place + first + slice, acc);
-            quants += kBlockColumns;
-        }
-        panel += Type::kBlock.bytes;
+template <typename Type>
+void quantised_part(const std::byte* panel, const Activations& x, const Part& part,
+                    const Terms& terms, ChunkSums& sums) {
+    using Tile = void (*)(const std::byte*, uint32_t, TileTokens, float(*)[kPanelRows]);
+    static constexpr Tile kTiles[kTokenTile + 1] = {nullptr, packed_tile<Type, 1>,
+                                                    packed_tile<Type, 2>, packed_tile<Type, 3>,
+                                                    packed_tile<Type, 4>};
+    panel += static_cast<size_t>(part.first / Type::kSlices) * Type::kBlock.bytes;
+    if (part.tokens > kTokenTile) {
+        return unpacked_part<Type>(panel, x, part, terms, sums);
     }
+    kTiles[part.tokens](panel, part.slices, tile_tokens<Type>(x, part, terms, 0, 0), sums);
 }
 
 // Float types: one k of eight rows.
@@ -172,8 +167,10 @@ struct BF16 {
 };
 
 template <typename Type, uint32_t kTokens>
-[[gnu::always_inline]] inline void float_tile(const std::byte* panel, const Activations& x,
-                                              uint32_t token, __m256 (&acc)[kTokens][kRowHalves]) {
+void float_tile(const std::byte* panel, const Activations& x, uint32_t token,
+                float (*sums)[kPanelRows]) {
+    Accumulators<kTokens> acc;
+    load_sums<kTokens>(sums, acc);
     const float* values = x.values + static_cast<size_t>(token) * x.k;
     for (uint32_t k = 0; k < x.k; ++k) {
         const __m256 low = Type::weights(panel, k, 0);
@@ -185,51 +182,79 @@ template <typename Type, uint32_t kTokens>
             acc[t][1] = _mm256_fmadd_ps(high, value, acc[t][1]);
         }
     }
+    store_sums<kTokens>(acc, sums);
 }
 
-// out [token][row] of kTokens tokens, `rows` of the panel's 16 (fewer in the last one).
-template <typename Type, uint32_t kTokens>
-void compute_tile(const std::byte* panel, const Activations& x, uint32_t token, float* out,
-                  size_t out_stride, uint32_t rows) {
-    __m256 acc[kTokens][kRowHalves];
-    for (uint32_t t = 0; t < kTokens; ++t) {
-        acc[t][0] = _mm256_setzero_ps();
-        acc[t][1] = _mm256_setzero_ps();
-    }
-    if constexpr (Type::kQuantised) {
-        quantised_tile<Type>(panel, x, token, acc);
-    } else {
-        float_tile<Type>(panel, x, token, acc);
-    }
-    for (uint32_t t = 0; t < kTokens; ++t) {
-        alignas(32) float whole[kPanelRows];
-        _mm256_store_ps(whole, acc[t][0]);
-        _mm256_store_ps(whole + kLanes, acc[t][1]);
-        __builtin_memcpy(out + t * out_stride, whole, rows * sizeof(float));
+template <typename Type>
+void float_part(const std::byte* panel, const Activations& x, const Part& part, ChunkSums& sums) {
+    using Tile = void (*)(const std::byte*, const Activations&, uint32_t, float(*)[kPanelRows]);
+    static constexpr Tile kTiles[kTokenTile + 1] = {nullptr, float_tile<Type, 1>,
+                                                    float_tile<Type, 2>, float_tile<Type, 3>,
+                                                    float_tile<Type, 4>};
+    for (uint32_t token = 0; token < part.tokens; token += kTokenTile) {
+        const uint32_t left = part.tokens - token;
+        kTiles[left < kTokenTile ? left : kTokenTile](panel, x, part.token + token, sums + token);
     }
 }
 
-using Tile = void (*)(const std::byte* panel, const Activations& x, uint32_t token, float* out,
-                      size_t out_stride, uint32_t rows);
+// Sums of a panel to or from out [token][row]; the last panel has less than 16 rows.
+void copy_sums(bool to_out, const Part& part, uint32_t rows, float* out, size_t out_stride,
+               ChunkSums& sums) {
+    for (uint32_t t = 0; t < part.tokens; ++t) {
+        float* place = out + (part.token + t) * out_stride;
+        if (to_out) {
+            __builtin_memcpy(place, sums[t], rows * sizeof(float));
+        } else {
+            __builtin_memcpy(sums[t], place, rows * sizeof(float));
+        }
+    }
+}
+
+// Equal chunks of tokens, so that the last one is not a small one that unpacks for itself.
+uint32_t chunk_tokens(uint32_t tokens) {
+    const uint32_t chunks = (tokens + kTokenChunk - 1) / kTokenChunk;
+    const uint32_t each = (tokens + chunks - 1) / chunks;
+    return (each + kTokenTile - 1) / kTokenTile * kTokenTile;
+}
+
+// Parts of k for as many slices as the terms of `tokens` tokens have room for.
+uint32_t part_slices(uint32_t slices, uint32_t tokens) {
+    const uint32_t most = kTermsMax / tokens / kUnpackedSlices * kUnpackedSlices;
+    return slices < most ? slices : most;
+}
 
 template <typename Type>
 void compute_panels(const PackedMatrix& w, uint64_t panel_bytes, uint32_t panel_begin,
                     uint32_t panel_end, const Activations& x, float* out, size_t out_stride) {
-    static constexpr Tile kTiles[kTokenTile + 1] = {nullptr, compute_tile<Type, 1>,
-                                                    compute_tile<Type, 2>, compute_tile<Type, 3>,
-                                                    compute_tile<Type, 4>};
-    for (uint32_t chunk = 0; chunk < x.tokens; chunk += kTokenChunk) {
-        const uint32_t chunk_end = x.tokens - chunk < kTokenChunk ? x.tokens : chunk + kTokenChunk;
-        for (uint32_t panel = panel_begin; panel < panel_end; ++panel) {
-            const uint32_t row = panel * kPanelRows;
-            const uint32_t rows = w.rows - row < kPanelRows ? w.rows - row : kPanelRows;
-            const std::byte* data = w.data + panel * panel_bytes;
-            for (uint32_t token = chunk; token < chunk_end; token += kTokenTile) {
-                const uint32_t left = chunk_end - token;
-                const Tile tile = kTiles[left < kTokenTile ? left : kTokenTile];
-                tile(data, x, token, out + token * out_stride + row, out_stride, rows);
+    const uint32_t chunk = x.tokens == 0 ? 1 : chunk_tokens(x.tokens);
+    const uint32_t slices = x.k / kBlockColumns;
+    const uint32_t step = Type::kQuantised ? part_slices(slices, chunk) : slices;
+    ChunkSums sums;
+    Terms terms;
+    for (uint32_t token = 0; token < x.tokens; token += chunk) {
+        const uint32_t tokens = x.tokens - token < chunk ? x.tokens - token : chunk;
+        uint32_t first = 0;
+        do {
+            const Part part{token, tokens, first, slices - first < step ? slices - first : step};
+            if constexpr (Type::kQuantised) {
+                gather_terms<Type>(x, token, tokens, first, part.slices, terms);
             }
-        }
+            for (uint32_t panel = panel_begin; panel < panel_end; ++panel) {
+                const uint32_t row = panel * kPanelRows;
+                const uint32_t rows = w.rows - row < kPanelRows ? w.rows - row : kPanelRows;
+                __builtin_memset(sums, 0, tokens * sizeof sums[0]);
+                if (first > 0) {
+                    copy_sums(false, part, rows, out + row, out_stride, sums);
+                }
+                if constexpr (Type::kQuantised) {
+                    quantised_part<Type>(w.data + panel * panel_bytes, x, part, terms, sums);
+                } else {
+                    float_part<Type>(w.data + panel * panel_bytes, x, part, sums);
+                }
+                copy_sums(true, part, rows, out + row, out_stride, sums);
+            }
+            first += step;
+        } while (first < slices);
     }
 }
 

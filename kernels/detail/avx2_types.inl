@@ -1,11 +1,12 @@
 // How AVX2 reads each weight type: the quants of 4 columns of eight rows, and what multiplies them.
 // detail/scalar_unpack.h has the definition. A type has
 //   kBlock        the packed block's layout, kSlices slices of 32 columns
-//   kBias         weight = quant - kBias with quant unsigned; or kSigned, weight = quant
-//   kSumGroups    groups whose products of pairs can be added in int16:
-//                 groups * 2 * largest quant * 127 <= 32,767
-//   kScaling      which of the functions below it has
-//   group()       8 rows x 4 columns of int8, group g of the slice's 8
+//   kShape        how its quants are multiplied, and which of the functions below it has
+//   kBias         weight = quant - kBias with quant unsigned
+//   kPackedTokens up to so many tokens are multiplied without writing unpacked weights to memory:
+//   4,
+//                 or 2 where unpacking is long
+//   group()       8 rows x 4 columns of uint8, group g of the slice's 8; wide types: of int8
 //   scales()      floats, a row each; offsets() likewise
 //   factors()     int16 pairs a row: what multiplies columns 0 to 15 and 16 to 31; mins() likewise
 // `rows` is 0 or 1: which half of the panel's 16 rows.
@@ -19,7 +20,19 @@ namespace {
 
 constexpr uint32_t kLanes = 8;  // Floats, or rows, in a 256-bit register.
 
-enum class Scaling { kPlain, kOffset, kHalves, kHalvesOffset };
+// What the multiplying code has to know of a type. Products of columns 2 i and 2 i + 1 are added up
+// in int16, so that a lane holds those of 16 columns of a slice:
+//   15 * 127 * 16 columns = 30,480 fits; so do the signed quants of Q5_0, 16 * 127 * 16 = 32,512;
+//   31 * 127 * 8 columns (Q5_1, Q5_K) and 32 * 127 * 8 (Q6_K) need a second sum for columns 16 on.
+// With a bias the sum starts at minus its part, and only the end result has to fit.
+struct Shape {
+    bool wide = false;     // Signed bytes, whose products of pairs leave no room for a sum.
+    bool biased = false;   // kBias is not 0.
+    bool middle = false;   // The int16 sums end after 16 columns.
+    bool factors = false;  // factors() instead of 1; implies `middle`.
+    bool offsets = false;
+    bool mins = false;  // mins() instead of 1.
+};
 
 [[gnu::always_inline]] inline __m256i load_bytes(const void* place) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(place));
@@ -107,11 +120,9 @@ template <detail::BlockLayout kPlace>
 
 struct PlainType {
     static constexpr bool kQuantised = true;
-    static constexpr bool kSigned = false;
     static constexpr uint32_t kSlices = 1;
     static constexpr int32_t kBias = 0;
-    static constexpr uint32_t kSumGroups = 8;
-    static constexpr Scaling kScaling = Scaling::kPlain;
+    static constexpr uint32_t kPackedTokens = 4;
 
     [[gnu::always_inline]] static __m256 scales(const std::byte* block, uint32_t /*slice*/,
                                                 uint32_t rows) {
@@ -121,8 +132,6 @@ struct PlainType {
 
 template <detail::BlockLayout kPlace>
 struct OffsetType : PlainType {
-    static constexpr Scaling kScaling = Scaling::kOffset;
-
     [[gnu::always_inline]] static __m256 offsets(const std::byte* block, uint32_t /*slice*/,
                                                  uint32_t rows) {
         return load_halves(block + kPlace.offsets + rows * 16);
@@ -131,6 +140,7 @@ struct OffsetType : PlainType {
 
 struct Q4_0 : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ4_0Layout;
+    static constexpr Shape kShape{.biased = true};
     static constexpr int32_t kBias = 8;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
@@ -141,6 +151,7 @@ struct Q4_0 : PlainType {
 
 struct Q4_1 : OffsetType<detail::kQ4_1Layout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ4_1Layout;
+    static constexpr Shape kShape{.offsets = true};
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -150,8 +161,9 @@ struct Q4_1 : OffsetType<detail::kQ4_1Layout> {
 
 struct Q5_0 : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ5_0Layout;
+    static constexpr Shape kShape{.biased = true};
+    static constexpr uint32_t kPackedTokens = 2;
     static constexpr int32_t kBias = 16;
-    static constexpr uint32_t kSumGroups = 4;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -162,7 +174,8 @@ struct Q5_0 : PlainType {
 
 struct Q5_1 : OffsetType<detail::kQ5_1Layout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ5_1Layout;
-    static constexpr uint32_t kSumGroups = 4;
+    static constexpr Shape kShape{.middle = true, .offsets = true};
+    static constexpr uint32_t kPackedTokens = 2;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -171,10 +184,12 @@ struct Q5_1 : OffsetType<detail::kQ5_1Layout> {
     }
 };
 
-struct Q8_0 : PlainType {
+struct WideType : PlainType {
+    static constexpr Shape kShape{.wide = true};
+};
+
+struct Q8_0 : WideType {
     static constexpr detail::BlockLayout kBlock = detail::kQ8_0Layout;
-    static constexpr bool kSigned = true;
-    static constexpr uint32_t kSumGroups = 1;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t /*slice*/,
                                                 uint32_t g, uint32_t rows) {
@@ -187,10 +202,8 @@ struct Q8_0 : PlainType {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), nibbles);
 }
 
-struct IQ4_NL : PlainType {
+struct IQ4_NL : WideType {
     static constexpr detail::BlockLayout kBlock = detail::kIQ4_NLLayout;
-    static constexpr bool kSigned = true;
-    static constexpr uint32_t kSumGroups = 1;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -198,7 +211,7 @@ struct IQ4_NL : PlainType {
     }
 };
 
-struct IQ4_XS : IQ4_NL {
+struct IQ4_XS : WideType {
     static constexpr detail::BlockLayout kBlock = detail::kIQ4_XSLayout;
     static constexpr uint32_t kSlices = 8;
 
@@ -227,7 +240,6 @@ struct IQ4_XS : IQ4_NL {
 template <detail::BlockLayout kPlace>
 struct SixBitPairs : PlainType {
     static constexpr uint32_t kSlices = 8;
-    static constexpr Scaling kScaling = Scaling::kOffset;
 
     [[gnu::always_inline]] static __m256 scales(const std::byte* block, uint32_t slice,
                                                 uint32_t rows) {
@@ -257,6 +269,8 @@ struct SixBitPairs : PlainType {
 
 struct Q4_K : SixBitPairs<detail::kQ4_KLayout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ4_KLayout;
+    static constexpr Shape kShape{.offsets = true};
+    static constexpr uint32_t kPackedTokens = 2;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -266,7 +280,8 @@ struct Q4_K : SixBitPairs<detail::kQ4_KLayout> {
 
 struct Q5_K : SixBitPairs<detail::kQ5_KLayout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ5_KLayout;
-    static constexpr uint32_t kSumGroups = 4;
+    static constexpr Shape kShape{.middle = true, .offsets = true};
+    static constexpr uint32_t kPackedTokens = 2;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -277,9 +292,9 @@ struct Q5_K : SixBitPairs<detail::kQ5_KLayout> {
 
 struct Q2_K : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ2_KLayout;
+    static constexpr Shape kShape{.middle = true, .factors = true, .offsets = true, .mins = true};
+    static constexpr uint32_t kPackedTokens = 2;
     static constexpr uint32_t kSlices = 8;
-    static constexpr uint32_t kSumGroups = 4;
-    static constexpr Scaling kScaling = Scaling::kHalvesOffset;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -312,10 +327,10 @@ struct Q2_K : PlainType {
 
 struct Q3_K : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ3_KLayout;
+    static constexpr Shape kShape{.biased = true, .middle = true, .factors = true};
+    static constexpr uint32_t kPackedTokens = 2;
     static constexpr uint32_t kSlices = 8;
     static constexpr int32_t kBias = 4;
-    static constexpr uint32_t kSumGroups = 4;
-    static constexpr Scaling kScaling = Scaling::kHalves;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {
@@ -340,10 +355,10 @@ struct Q3_K : PlainType {
 
 struct Q6_K : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ6_KLayout;
+    static constexpr Shape kShape{.biased = true, .middle = true, .factors = true};
+    static constexpr uint32_t kPackedTokens = 2;
     static constexpr uint32_t kSlices = 8;
     static constexpr int32_t kBias = 32;
-    static constexpr uint32_t kSumGroups = 2;
-    static constexpr Scaling kScaling = Scaling::kHalves;
 
     [[gnu::always_inline]] static __m256i group(const std::byte* block, uint32_t slice, uint32_t g,
                                                 uint32_t rows) {

@@ -102,6 +102,47 @@ TEST_CASE("quantised products have the same bits in every table") {
     }
 }
 
+TEST_CASE("the largest sums that quants can give have the same bits in every table") {
+    constexpr uint32_t kTokens = 7;
+    const KernelTable& scalar = *find_kernel_table("scalar");
+    for (const KernelTable* table : test::usable_tables()) {
+        for (const WeightType type : test::kAllTypes) {
+            CAPTURE(table->name);
+            CAPTURE(weight_type_traits(type).name);
+            const uint32_t columns = test::whole_blocks(type, 512);
+            const Matrix w(type, 64, columns, 18, Weights::kAdversarial);
+            Inputs x(kTokens, columns, 20);
+            for (uint32_t i = 0; i < kTokens * columns; ++i) {
+                // One sign throughout, alternating ones, and signs that change every few columns.
+                const uint32_t token = i / columns;
+                x.values[i] = token > 0 && (i >> (token - 1)) % 2 == 1 ? -1.0F : 1.0F;
+            }
+            scalar.quantize(x.values.data(), kTokens * columns, x.quants.data(), x.scales.data(),
+                            x.half_sums.data());
+            if (test::is_quantised(type)) {
+                CHECK(test::same_bits(test::multiply(*table, w, x.all()),
+                                      test::multiply(scalar, w, x.all())));
+            }
+        }
+    }
+}
+
+TEST_CASE("rows longer than a table takes at a time have the same bits in every table") {
+    constexpr uint32_t kColumns = 4608;  // 64 tokens of more than 4,096 columns are two parts.
+    constexpr uint32_t kTokens = 61;
+    const KernelTable& scalar = *find_kernel_table("scalar");
+    const Inputs x(kTokens, kColumns, 21);
+    for (const WeightType type : {WeightType::kQ4_1, WeightType::kQ8_0, WeightType::kQ6_K}) {
+        const Matrix w(type, 17, kColumns, 22);
+        const std::vector<float> expected = test::multiply(scalar, w, x.all());
+        for (const KernelTable* table : test::usable_tables()) {
+            CAPTURE(table->name);
+            CAPTURE(weight_type_traits(type).name);
+            CHECK(test::same_bits(test::multiply(*table, w, x.all()), expected));
+        }
+    }
+}
+
 TEST_CASE("a token's bits are the same alone and in any batch") {
     constexpr uint32_t kTokens = 70;  // More than one chunk of tokens.
     for (const KernelTable* table : test::usable_tables()) {

@@ -21,6 +21,10 @@ void write_u16(std::byte* place, uint16_t value) {
 // Zero, the least denormal, a negative denormal, the largest finite value, its negative, one.
 constexpr uint16_t kExtremeHalves[] = {0x0000, 0x0001, 0x83ff, 0x7bff, 0xfbff, 0x3c00};
 
+// Filling a block with one of these gives the smallest or largest quants of every type.
+constexpr std::byte kExtremeBytes[] = {std::byte{0x00}, std::byte{0x7f}, std::byte{0x80},
+                                       std::byte{0xff}};
+
 uint16_t random_half(Random& random, Weights weights) {
     if (weights == Weights::kAdversarial) {
         return kExtremeHalves[random.bits() % std::size(kExtremeHalves)];
@@ -187,7 +191,7 @@ void Matrix::fill(Random& random, Weights weights) {
             write_u16(block, static_cast<uint16_t>(bits >> 16));
         } else {
             const bool extreme = weights == Weights::kAdversarial && random.bits() % 2 == 0;
-            const auto same = static_cast<std::byte>(random.bits() % 2 == 0 ? 0x80 : 0xff);
+            const auto same = kExtremeBytes[random.bits() % std::size(kExtremeBytes)];
             for (uint32_t i = 0; i < traits.block_bytes; ++i) {
                 block[i] = extreme ? same : static_cast<std::byte>(random.bits());
             }
