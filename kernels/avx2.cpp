@@ -1,11 +1,23 @@
 // The kernel table for AVX2, FMA and F16C (Haswell, Zen and later). Compiled with exactly those
 // flags; everything but the functions of detail/tables.h has internal linkage, so that no other
 // object file can end up calling AVX2 code. scripts/check_isa_leak.sh proves it.
-#include "kernels/detail/avx2_attention.inl"
+#include "kernels/detail/attention.inl"
 #include "kernels/detail/avx2_matmul.inl"
+#include "kernels/detail/avx2_vector.inl"
+#include "kernels/detail/elementwise.inl"
 #include "kernels/detail/tables.h"
 
 namespace rekindle::kernels::avx2 {
+
+void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
+              int16_t* half_sums) noexcept {
+    quantize_row<Vector>(values, k, quants, scales, half_sums);
+}
+
+void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
+                        int16_t* half_sums) noexcept {
+    quantize_row_twice<Vector>(values, k, quants, scales, half_sums);
+}
 
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept {
@@ -47,28 +59,28 @@ void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, con
     }
 }
 
+void rms_norm(const NormArgs& args) noexcept {
+    norm_row<Vector>(args);
+}
+
+void rope_pairs(const RopeArgs& args) noexcept {
+    rotate_heads<Vector>(args);
+}
+
+void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexcept {
+    silu_mul_row<Vector>(gate, up, n, out);
+}
+
+void add(float* x, const float* y, uint32_t n) noexcept {
+    add_row<Vector>(x, y, n);
+}
+
+void store_kv(const KvStoreArgs& args) noexcept {
+    store_rows<Vector>(args);
+}
+
 void attention(const AttentionArgs& args) noexcept {
-    AttentionState state;
-    for (uint32_t head = 0; head < args.group; ++head) {
-        state.max[head] = -__builtin_inff();
-        state.sum[head] = 0;
-    }
-    __builtin_memset(args.out, 0, static_cast<size_t>(args.group) * args.head_dim * sizeof(float));
-    for (uint32_t first = 0; first < args.context; first += kPageTokens) {
-        const uint32_t left = args.context - first;
-        const uint32_t positions = left < kPageTokens ? left : kPageTokens;
-        const std::byte* page = args.pages[first / kPageTokens];
-        for (uint32_t head = 0; head < args.group; ++head) {
-            attend_head(args, page, head, positions, state);
-        }
-    }
-    for (uint32_t head = 0; head < args.group; ++head) {
-        float* out = args.out + static_cast<size_t>(head) * args.head_dim;
-        const __m256 sum = _mm256_set1_ps(state.sum[head]);
-        for (uint32_t d = 0; d < args.head_dim; d += kLanes) {
-            _mm256_storeu_ps(out + d, _mm256_div_ps(_mm256_loadu_ps(out + d), sum));
-        }
-    }
+    attend_rows<Vector>(args);
 }
 
 }  // namespace rekindle::kernels::avx2

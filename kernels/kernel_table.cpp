@@ -11,40 +11,42 @@ namespace {
 constexpr KernelTable kScalar{
     .name = "scalar",
     .quantize = scalar::quantize,
+    .quantize_two_terms = scalar::quantize_two_terms,
     .matmul = scalar::matmul,
     .dequantize_row = scalar::dequantize_row,
     .rms_norm = scalar::rms_norm,
     .rope_pairs = scalar::rope_pairs,
     .silu_mul = scalar::silu_mul,
     .add = scalar::add,
-    .store_f16 = scalar::store_f16,
+    .store_kv = scalar::store_kv,
     .attention = scalar::attention,
 };
 
-// What is left to scalar is a few per cent of a step, and its bits stay the same.
 constexpr KernelTable kAvx2{
     .name = "avx2",
-    .quantize = scalar::quantize,
+    .quantize = avx2::quantize,
+    .quantize_two_terms = avx2::quantize_two_terms,
     .matmul = avx2::matmul,
     .dequantize_row = scalar::dequantize_row,
-    .rms_norm = scalar::rms_norm,
-    .rope_pairs = scalar::rope_pairs,
-    .silu_mul = scalar::silu_mul,
-    .add = scalar::add,
-    .store_f16 = scalar::store_f16,
+    .rms_norm = avx2::rms_norm,
+    .rope_pairs = avx2::rope_pairs,
+    .silu_mul = avx2::silu_mul,
+    .add = avx2::add,
+    .store_kv = avx2::store_kv,
     .attention = avx2::attention,
 };
 
 constexpr KernelTable kAvx512Vnni{
     .name = "avx512_vnni",
     .quantize = avx512_vnni::quantize,
+    .quantize_two_terms = avx512_vnni::quantize_two_terms,
     .matmul = avx512_vnni::matmul,
     .dequantize_row = scalar::dequantize_row,  // One row per token: not worth vectors.
     .rms_norm = avx512_vnni::rms_norm,
     .rope_pairs = avx512_vnni::rope_pairs,
     .silu_mul = avx512_vnni::silu_mul,
     .add = avx512_vnni::add,
-    .store_f16 = avx512_vnni::store_f16,
+    .store_kv = avx512_vnni::store_kv,
     .attention = avx512_vnni::attention,
 };
 

@@ -37,18 +37,59 @@ struct Activations {
     uint32_t k = 0;  // Multiple of 32 for quantised weights.
 };
 
-// Attention of one query position over one KV head of a paged cache. In every page, keys and
-// values of (layer, kv head) are F16 [kPageTokens][head_dim], at the given byte offsets.
+// Attention of rows that follow one another in one sequence, over one KV head of its paged cache.
+// Row i stands at `position + i` and sees itself and what lies before it, or the last `window` of
+// these. In every page the head's keys and values lie at the given byte offsets as store_kv leaves
+// them. A row's bits depend on neither the other rows nor the other heads of the group.
 struct AttentionArgs {
-    const float* query = nullptr;             // [group][head_dim], rotated, not scaled
-    const std::byte* const* pages = nullptr;  // [ceil(context / kPageTokens)]
+    const float* query = nullptr;             // [rows] of [group][head_dim], rotated, not scaled
+    size_t query_stride = 0;                  // Floats from a row to the next.
+    const std::byte* const* pages = nullptr;  // [ceil((position + rows) / kPageTokens)]
     uint64_t key_offset = 0;                  // Bytes from a page's base.
     uint64_t value_offset = 0;
+    uint32_t rows = 0;      // Any number; a page is read once for each tile of them.
+    uint32_t position = 0;  // Of the first row.
+    uint32_t window = 0;    // 0: no limit.
     uint32_t group = 0;     // Query heads of the KV head, 1 to kGroupMax.
     uint32_t head_dim = 0;  // Multiple of 16, at most kHeadDimMax.
-    uint32_t context = 0;   // Visible positions, from 0; >= 1.
     float scale = 0;        // 1 / sqrt(head_dim)
-    float* out = nullptr;   // [group][head_dim]
+    float* out = nullptr;   // [rows] of [group][head_dim]
+    size_t out_stride = 0;
+};
+
+// Keys and values of one KV head for positions that follow one another within one page, rounded to
+// F16 (to nearest even). A page keeps keys as [head_dim][kPageTokens], so that a vector holds one
+// dimension of many positions, and values as [kPageTokens][head_dim].
+struct KvStoreArgs {
+    const float* keys = nullptr;    // [rows] of [head_dim], rotated
+    const float* values = nullptr;  // [rows] of [head_dim]
+    size_t stride = 0;              // Floats from a row to the next.
+    uint32_t rows = 0;
+    uint32_t slot = 0;      // Of the first row: its position % kPageTokens.
+    uint32_t head_dim = 0;  // Multiple of 16, at most kHeadDimMax.
+    std::byte* page_keys = nullptr;
+    std::byte* page_values = nullptr;
+};
+
+// x += delta where there is one, then out = x / sqrt(mean(x^2) + epsilon) * weight.
+struct NormArgs {
+    float* x = nullptr;             // [n]; changed only by a delta
+    const float* delta = nullptr;   // [n] or null: what the last block adds to the residual stream
+    const float* weight = nullptr;  // [n]
+    uint32_t n = 0;
+    float epsilon = 0;
+    float* out = nullptr;  // [n]
+};
+
+// Rotation of adjacent pairs (2i, 2i+1), as GGUF's llama files are permuted for, of the first
+// `rotated` values of each head.
+struct RopeArgs {
+    float* heads = nullptr;  // [count][head_dim], in place
+    uint32_t count = 0;
+    uint32_t head_dim = 0;
+    uint32_t rotated = 0;        // Even, at most head_dim.
+    const float* cos = nullptr;  // [rotated / 2] of the position
+    const float* sin = nullptr;
 };
 
 struct KernelTable {
@@ -59,24 +100,24 @@ struct KernelTable {
     // in every product. Bit-identical in all tables.
     void (*quantize)(const float* values, uint32_t k, int8_t* quants, float* scales,
                      int16_t* half_sums) noexcept;
+    // The same with a second vector that holds what the first one's rounding lost, rounded again:
+    // quants [2][k], scales [2][k / 32], half_sums [2][k / 16]; about 16 bits together.
+    // Bit-identical in all tables.
+    void (*quantize_two_terms)(const float* values, uint32_t k, int8_t* quants, float* scales,
+                               int16_t* half_sums) noexcept;
     // out[token * out_stride + row] for the rows of panels [panel_begin, panel_end), clipped to
     // w.rows. Quantised types: bit-identical in all tables.
     void (*matmul)(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end,
                    const Activations& x, float* out, size_t out_stride) noexcept;
     // One row of w as floats: out [columns]. For embedding lookups.
     void (*dequantize_row)(const PackedMatrix& w, uint32_t row, float* out) noexcept;
-    // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]
-    void (*rms_norm)(const float* x, const float* weight, uint32_t n, float epsilon,
-                     float* out) noexcept;
-    // Rotates adjacent pairs (2i, 2i+1) of one head in place, as GGUF's llama files are permuted
-    // for: cos, sin [head_dim / 2] of the position.
-    void (*rope_pairs)(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept;
+    void (*rms_norm)(const NormArgs& args) noexcept;
+    void (*rope_pairs)(const RopeArgs& args) noexcept;
     // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
     void (*silu_mul)(const float* gate, const float* up, uint32_t n, float* out) noexcept;
     // x[i] += y[i]
     void (*add)(float* x, const float* y, uint32_t n) noexcept;
-    // Round to nearest even into KV pages.
-    void (*store_f16)(const float* x, uint32_t n, uint16_t* out) noexcept;
+    void (*store_kv)(const KvStoreArgs& args) noexcept;
     void (*attention)(const AttentionArgs& args) noexcept;
 };
 

@@ -10,31 +10,16 @@
 namespace rekindle::kernels::scalar {
 namespace {
 
-constexpr uint32_t kLanes =
-    16;  // Partial sums of a dot product, so that the compiler may use SSE2.
-
-float dot(const float* a, const float* b, uint32_t n) {
-    float lanes[kLanes] = {};
-    for (uint32_t i = 0; i < n; i += kLanes) {
-        for (uint32_t lane = 0; lane < kLanes; ++lane) {
-            lanes[lane] += a[i + lane] * b[i + lane];
-        }
-    }
-    for (uint32_t width = kLanes / 2; width > 0; width /= 2) {
-        for (uint32_t lane = 0; lane < width; ++lane) {
-            lanes[lane] += lanes[lane + width];
-        }
-    }
-    return lanes[0];
+// The F16 value at `index`.
+float load_half(const std::byte* base, size_t index) {
+    uint16_t half = 0;
+    std::memcpy(&half, base + index * sizeof half, sizeof half);
+    return detail::half_to_float(half);
 }
 
-// F16 [positions][head_dim] at `base` to float; one page of one head at most.
-void load_page(const std::byte* base, uint32_t positions, uint32_t head_dim, float* out) {
-    for (uint32_t i = 0; i < positions * head_dim; ++i) {
-        uint16_t half = 0;
-        std::memcpy(&half, base + size_t{i} * sizeof half, sizeof half);
-        out[i] = detail::half_to_float(half);
-    }
+void store_half(std::byte* base, size_t index, float value) {
+    const uint16_t half = detail::float_to_half(value);
+    std::memcpy(base + index * sizeof half, &half, sizeof half);
 }
 
 // Softmax over the positions seen so far, for one query head.
@@ -57,53 +42,98 @@ struct RunningSoftmax {
     }
 };
 
-void attend_page(const AttentionArgs& args, const std::byte* page, uint32_t positions,
-                 RunningSoftmax* softmax) {
-    float rows[kPageTokens * kHeadDimMax];
-    float scores[kGroupMax][kPageTokens];
-    load_page(page + args.key_offset, positions, args.head_dim, rows);
-    for (uint32_t head = 0; head < args.group; ++head) {
-        const float* query = args.query + size_t{head} * args.head_dim;
-        for (uint32_t j = 0; j < positions; ++j) {
-            scores[head][j] =
-                dot(query, rows + size_t{j} * args.head_dim, args.head_dim) * args.scale;
+// One query over positions [begin, end) of a page.
+struct PageQuery {
+    const float* query;  // [head_dim]
+    float scale;
+    uint32_t head_dim;
+    uint32_t begin;
+    uint32_t end;
+    float* out;  // [head_dim]
+};
+
+void attend_page(const PageQuery& q, const std::byte* keys, const std::byte* values,
+                 RunningSoftmax& softmax) {
+    float scores[kPageTokens] = {};
+    for (uint32_t d = 0; d < q.head_dim; ++d) {
+        for (uint32_t p = q.begin; p < q.end; ++p) {
+            scores[p] += q.query[d] * load_half(keys, size_t{d} * kPageTokens + p);
         }
     }
-    load_page(page + args.value_offset, positions, args.head_dim, rows);
-    for (uint32_t head = 0; head < args.group; ++head) {
-        float* out = args.out + size_t{head} * args.head_dim;
-        const float shrink = softmax[head].absorb(scores[head], positions);
-        for (uint32_t d = 0; d < args.head_dim; ++d) {
-            out[d] *= shrink;
+    for (float& score : scores) {
+        score *= q.scale;
+    }
+    const float shrink = softmax.absorb(scores + q.begin, q.end - q.begin);
+    for (uint32_t d = 0; d < q.head_dim; ++d) {
+        q.out[d] *= shrink;
+        for (uint32_t p = q.begin; p < q.end; ++p) {
+            q.out[d] += scores[p] * load_half(values, size_t{p} * q.head_dim + d);
         }
-        for (uint32_t j = 0; j < positions; ++j) {
-            const float weight = scores[head][j];
-            for (uint32_t d = 0; d < args.head_dim; ++d) {
-                out[d] += weight * rows[size_t{j} * args.head_dim + d];
-            }
-        }
+    }
+}
+
+// One head of the row at `position`.
+void attend_head(const AttentionArgs& args, const float* query, uint32_t position, float* out) {
+    const uint32_t context = position + 1;
+    const uint32_t oldest = args.window != 0 && context > args.window ? context - args.window : 0;
+    RunningSoftmax softmax;
+    std::fill_n(out, args.head_dim, 0.0F);
+    for (uint32_t page = oldest / kPageTokens; page * kPageTokens < context; ++page) {
+        const uint32_t first = page * kPageTokens;
+        const PageQuery part{.query = query,
+                             .scale = args.scale,
+                             .head_dim = args.head_dim,
+                             .begin = std::max(oldest, first) - first,
+                             .end = std::min(context, first + kPageTokens) - first,
+                             .out = out};
+        attend_page(part, args.pages[page] + args.key_offset, args.pages[page] + args.value_offset,
+                    softmax);
+    }
+    for (uint32_t d = 0; d < args.head_dim; ++d) {
+        out[d] /= softmax.sum;
     }
 }
 
 }  // namespace
 
-void rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) noexcept {
-    double sum = 0;
-    for (uint32_t i = 0; i < n; ++i) {
-        sum += double{x[i]} * x[i];
-    }
-    const auto factor = static_cast<float>(1.0 / std::sqrt(sum / n + double{epsilon}));
-    for (uint32_t i = 0; i < n; ++i) {
-        out[i] = x[i] * factor * weight[i];
+void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
+                        int16_t* half_sums) noexcept {
+    const uint32_t blocks = k / kBlockColumns;
+    quantize(values, k, quants, scales, half_sums);
+    for (uint32_t block = 0; block < blocks; ++block) {
+        float rest[kBlockColumns];
+        const size_t first = size_t{block} * kBlockColumns;
+        for (uint32_t i = 0; i < kBlockColumns; ++i) {
+            rest[i] = values[first + i] - scales[block] * static_cast<float>(quants[first + i]);
+        }
+        const size_t second = size_t{blocks} + block;
+        quantize(rest, kBlockColumns, quants + k + first, scales + second, half_sums + 2 * second);
     }
 }
 
-void rope_pairs(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept {
-    for (uint32_t pair = 0; pair < head_dim / 2; ++pair) {
-        const float first = head[2 * pair];
-        const float second = head[2 * pair + 1];
-        head[2 * pair] = first * cos[pair] - second * sin[pair];
-        head[2 * pair + 1] = first * sin[pair] + second * cos[pair];
+void rms_norm(const NormArgs& args) noexcept {
+    double sum = 0;
+    for (uint32_t i = 0; i < args.n; ++i) {
+        if (args.delta != nullptr) {
+            args.x[i] += args.delta[i];
+        }
+        sum += double{args.x[i]} * args.x[i];
+    }
+    const auto factor = static_cast<float>(1.0 / std::sqrt(sum / args.n + double{args.epsilon}));
+    for (uint32_t i = 0; i < args.n; ++i) {
+        args.out[i] = args.x[i] * factor * args.weight[i];
+    }
+}
+
+void rope_pairs(const RopeArgs& args) noexcept {
+    for (uint32_t head = 0; head < args.count; ++head) {
+        float* values = args.heads + size_t{head} * args.head_dim;
+        for (uint32_t pair = 0; pair < args.rotated / 2; ++pair) {
+            const float first = values[2 * pair];
+            const float second = values[2 * pair + 1];
+            values[2 * pair] = first * args.cos[pair] - second * args.sin[pair];
+            values[2 * pair + 1] = first * args.sin[pair] + second * args.cos[pair];
+        }
     }
 }
 
@@ -119,23 +149,23 @@ void add(float* x, const float* y, uint32_t n) noexcept {
     }
 }
 
-void store_f16(const float* x, uint32_t n, uint16_t* out) noexcept {
-    for (uint32_t i = 0; i < n; ++i) {
-        out[i] = detail::float_to_half(x[i]);
+void store_kv(const KvStoreArgs& args) noexcept {
+    for (uint32_t row = 0; row < args.rows; ++row) {
+        const uint32_t slot = args.slot + row;
+        for (uint32_t d = 0; d < args.head_dim; ++d) {
+            const size_t from = row * args.stride + d;
+            store_half(args.page_keys, size_t{d} * kPageTokens + slot, args.keys[from]);
+            store_half(args.page_values, size_t{slot} * args.head_dim + d, args.values[from]);
+        }
     }
 }
 
 void attention(const AttentionArgs& args) noexcept {
-    RunningSoftmax softmax[kGroupMax];
-    std::memset(args.out, 0, size_t{args.group} * args.head_dim * sizeof(float));
-    for (uint32_t first = 0; first < args.context; first += kPageTokens) {
-        const uint32_t positions = std::min(kPageTokens, args.context - first);
-        attend_page(args, args.pages[first / kPageTokens], positions, softmax);
-    }
-    for (uint32_t head = 0; head < args.group; ++head) {
-        float* out = args.out + size_t{head} * args.head_dim;
-        for (uint32_t d = 0; d < args.head_dim; ++d) {
-            out[d] /= softmax[head].sum;
+    for (uint32_t row = 0; row < args.rows; ++row) {
+        for (uint32_t head = 0; head < args.group; ++head) {
+            const size_t in_row = size_t{head} * args.head_dim;
+            attend_head(args, args.query + row * args.query_stride + in_row, args.position + row,
+                        args.out + row * args.out_stride + in_row);
         }
     }
 }

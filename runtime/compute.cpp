@@ -28,25 +28,10 @@ void ActivationBuffer::quantize(const kernels::KernelTable& kernels, uint32_t in
     if (blocks_ == 0) {
         return;
     }
-    const size_t first = size_t{index} * terms_;
-    quantize_term(kernels, first);
-    if (terms_ == 1) {
-        return;
-    }
-    const float* values = row(index);
-    float* rest = row(index) + k_;
-    const int8_t* quants = quants_.data() + first * k_;
-    const float* scales = scales_.data() + first * blocks_;
-    for (uint32_t i = 0; i < k_; ++i) {
-        rest[i] = values[i] - scales[i / kernels::kBlockColumns] * static_cast<float>(quants[i]);
-    }
-    quantize_term(kernels, first + 1);
-    std::fill_n(rest, k_, 0.0F);  // Float weights read the first term alone: it is exact.
-}
-
-void ActivationBuffer::quantize_term(const kernels::KernelTable& kernels, size_t vector) noexcept {
-    kernels.quantize(values_.data() + vector * k_, k_, quants_.data() + vector * k_,
-                     scales_.data() + vector * blocks_, half_sums_.data() + vector * blocks_ * 2);
+    const size_t vector = size_t{index} * terms_;
+    const auto round = terms_ == 1 ? kernels.quantize : kernels.quantize_two_terms;
+    round(row(index), k_, quants_.data() + vector * k_, scales_.data() + vector * blocks_,
+          half_sums_.data() + vector * blocks_ * 2);
 }
 
 kernels::Activations ActivationBuffer::view(uint32_t rows) const noexcept {

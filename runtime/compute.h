@@ -25,6 +25,9 @@ public:
 
     float* row(uint32_t index) noexcept { return values_.data() + size_t{index} * terms_ * k_; }
 
+    // Floats from a row to the next.
+    size_t row_stride() const noexcept { return size_t{terms_} * k_; }
+
     // Fills the quantised form of a row from its values.
     void quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept;
     // The first `rows` rows, each with its terms.
@@ -37,8 +40,6 @@ public:
     void add_terms(const kernels::KernelTable& kernels, float* product, uint32_t n) const noexcept;
 
 private:
-    void quantize_term(const kernels::KernelTable& kernels, size_t vector) noexcept;
-
     uint32_t terms_;
     uint32_t k_;
     uint32_t blocks_;               // k / 32; 0 when k has no whole blocks (float weights only).

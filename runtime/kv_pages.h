@@ -1,9 +1,10 @@
 // The paged KV cache: a pool of equal pages, and sequences that hold some of them. A page keeps
-// keys and values of kPageTokens positions for all layers, as F16
-// [layer][key, value][kv_head][kPageTokens][head_dim]; it has no header, so retained pages can be
-// copied as they are.
-// Invariant: every page is either free or in exactly one sequence; the pool's destructor checks it.
-// Threading: the engine thread; compute threads read and write page contents inside a step only.
+// keys and values of kPageTokens positions for all layers, as F16 [layer][key, value][kv_head],
+// with keys [head_dim][kPageTokens] (one dimension of all positions side by side, so that scores
+// need no sums across a register) and values [kPageTokens][head_dim]. It has no header, so retained
+// pages can be copied as they are. Invariant: every page is either free or in exactly one sequence;
+// the pool's destructor checks it. Threading: the engine thread; compute threads read and write
+// page contents inside a step only.
 #pragma once
 #include "base/result.h"
 

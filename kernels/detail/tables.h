@@ -14,22 +14,33 @@ namespace scalar {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
               int16_t* half_sums) noexcept;
+void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
+                        int16_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
 void dequantize_row(const PackedMatrix& w, uint32_t row, float* out) noexcept;
-void rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) noexcept;
-void rope_pairs(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept;
+void rms_norm(const NormArgs& args) noexcept;
+void rope_pairs(const RopeArgs& args) noexcept;
 void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexcept;
 void add(float* x, const float* y, uint32_t n) noexcept;
-void store_f16(const float* x, uint32_t n, uint16_t* out) noexcept;
+void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 
 }  // namespace scalar
 
 namespace avx2 {
 
+void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
+              int16_t* half_sums) noexcept;
+void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
+                        int16_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
+void rms_norm(const NormArgs& args) noexcept;
+void rope_pairs(const RopeArgs& args) noexcept;
+void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexcept;
+void add(float* x, const float* y, uint32_t n) noexcept;
+void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 
 }  // namespace avx2
@@ -38,13 +49,15 @@ namespace avx512_vnni {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
               int16_t* half_sums) noexcept;
+void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
+                        int16_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
-void rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) noexcept;
-void rope_pairs(float* head, const float* cos, const float* sin, uint32_t head_dim) noexcept;
+void rms_norm(const NormArgs& args) noexcept;
+void rope_pairs(const RopeArgs& args) noexcept;
 void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexcept;
 void add(float* x, const float* y, uint32_t n) noexcept;
-void store_f16(const float* x, uint32_t n, uint16_t* out) noexcept;
+void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 
 }  // namespace avx512_vnni

@@ -51,6 +51,7 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
         return embedding.error();
     }
     const uint32_t count = rows.count();
+    find_runs(rows);
     prepare_positions(rows, (*embedding)->rope_factors);
     embed(rows, (*embedding)->tokens);
     for (uint32_t i = 0; i < config_.base.layers; ++i) {
@@ -59,15 +60,13 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
             return waited.error();
         }
         const LayerWeights& layer = **waited;
-        normalize(count, layer.attention_norm, attention_in_);
+        normalize(count, layer.attention_norm, i == 0 ? nullptr : delta_.data(), attention_in_);
         project_query_key_value(layer, count);
         rotate_and_store(rows, i);
         attend(rows, i);
         project_attention_out(layer, count);
-        add(count);
-        normalize(count, layer.feed_forward_norm, feed_forward_in_);
+        normalize(count, layer.feed_forward_norm, delta_.data(), feed_forward_in_);
         feed_forward(layer, count);
-        add(count);
     }
     if (rows.logit_rows.empty()) {
         return {};
@@ -93,6 +92,20 @@ void Llama::prepare_positions(const StepRows& rows, const float* rope_factors) {
     });
 }
 
+void Llama::find_runs(const StepRows& rows) {
+    runs_.clear();
+    for (uint32_t row = 0; row < rows.count(); ++row) {
+        const uint32_t position = rows.positions[row];
+        const bool follows = row > 0 && rows.sequences[row] == rows.sequences[row - 1] &&
+                             position == rows.positions[row - 1] + 1 && position % kPageTokens != 0;
+        if (follows) {
+            ++runs_.back().count;
+        } else {
+            runs_.push_back({.first = row, .count = 1});
+        }
+    }
+}
+
 void Llama::embed(const StepRows& rows, const kernels::PackedMatrix& table) {
     compute_.for_rows(rows.count(), [&](uint32_t row) {
         compute_.kernels().dequantize_row(table, static_cast<uint32_t>(rows.tokens[row]),
@@ -100,11 +113,17 @@ void Llama::embed(const StepRows& rows, const kernels::PackedMatrix& table) {
     });
 }
 
-void Llama::normalize(uint32_t rows, const float* norm, ActivationBuffer& out) {
+// Adds what the block before left in `delta`, if any, to the residual stream first.
+void Llama::normalize(uint32_t rows, const float* norm, const float* delta, ActivationBuffer& out) {
     const uint32_t n = config_.base.embedding;
     compute_.for_rows(rows, [&](uint32_t row) {
-        compute_.kernels().rms_norm(hidden_.data() + size_t{row} * n, norm, n,
-                                    static_cast<float>(config_.base.rms_epsilon), out.row(row));
+        const size_t first = size_t{row} * n;
+        compute_.kernels().rms_norm({.x = hidden_.data() + first,
+                                     .delta = delta == nullptr ? nullptr : delta + first,
+                                     .weight = norm,
+                                     .n = n,
+                                     .epsilon = static_cast<float>(config_.base.rms_epsilon),
+                                     .out = out.row(row)});
         out.quantize(compute_.kernels(), row);
     });
 }
@@ -118,59 +137,77 @@ void Llama::project_query_key_value(const LayerWeights& layer, uint32_t rows) {
     compute_.project(projections, attention_in_.view(rows));
 }
 
-// Rotates queries and keys, and writes keys and values to the row's position in the cache.
+// Rotates queries and keys, and writes keys and values to the rows' positions in the cache. A run
+// lies in one page and is written by one thread, so no two threads write to the same cache line.
 void Llama::rotate_and_store(const StepRows& rows, uint32_t layer) {
-    const auto& kernels = compute_.kernels();
-    const uint32_t head_dim = config_.base.head_dim;
-    const uint32_t rotated = config_.base.rope_dimensions;  // The rest of a head stays as it is.
-    const size_t query_stride = size_t{attention_in_.terms()} * config_.query_width();
-    const size_t kv_stride = size_t{attention_in_.terms()} * config_.kv_width();
-    compute_.for_rows(rows.count(), [&](uint32_t row) {
-        const float* cosines = cosines_.data() + size_t{row} * (rotated / 2);
-        const float* sines = sines_.data() + size_t{row} * (rotated / 2);
-        float* query = query_.data() + row * query_stride;
-        float* key = key_.data() + row * kv_stride;
-        float* value = value_.data() + row * kv_stride;
-        attention_in_.add_terms(kernels, query, config_.query_width());
-        attention_in_.add_terms(kernels, key, config_.kv_width());
-        attention_in_.add_terms(kernels, value, config_.kv_width());
-        for (uint32_t head = 0; head < config_.base.heads; ++head) {
-            kernels.rope_pairs(query + size_t{head} * head_dim, cosines, sines, rotated);
+    compute_.for_each(static_cast<uint32_t>(runs_.size()), [&](uint32_t index) {
+        const RowRun& run = runs_[index];
+        for (uint32_t row = run.first; row < run.first + run.count; ++row) {
+            rotate(row);
         }
-        const uint32_t position = rows.positions[row];
-        std::byte* page = rows.sequences[row]->pages()[position / kPageTokens];
-        const uint64_t slot = uint64_t{position % kPageTokens} * head_dim * sizeof(uint16_t);
+        const uint32_t head_dim = config_.base.head_dim;
+        const size_t stride = size_t{attention_in_.terms()} * config_.kv_width();
+        const uint32_t position = rows.positions[run.first];
+        std::byte* page = rows.sequences[run.first]->pages()[position / kPageTokens];
         for (uint32_t head = 0; head < config_.base.kv_heads; ++head) {
-            const size_t first = size_t{head} * head_dim;
-            kernels.rope_pairs(key + first, cosines, sines, rotated);
-            std::byte* keys = page + key_offset(layer, head) + slot;
-            std::byte* values = page + value_offset(layer, head) + slot;
-            kernels.store_f16(key + first, head_dim, reinterpret_cast<uint16_t*>(keys));
-            kernels.store_f16(value + first, head_dim, reinterpret_cast<uint16_t*>(values));
+            const size_t first = run.first * stride + size_t{head} * head_dim;
+            compute_.kernels().store_kv({.keys = key_.data() + first,
+                                         .values = value_.data() + first,
+                                         .stride = stride,
+                                         .rows = run.count,
+                                         .slot = position % kPageTokens,
+                                         .head_dim = head_dim,
+                                         .page_keys = page + key_offset(layer, head),
+                                         .page_values = page + value_offset(layer, head)});
         }
     });
+}
+
+void Llama::rotate(uint32_t row) {
+    const auto& kernels = compute_.kernels();
+    const uint32_t rotated = config_.base.rope_dimensions;  // The rest of a head stays as it is.
+    const size_t terms = attention_in_.terms();
+    float* query = query_.data() + row * terms * config_.query_width();
+    float* key = key_.data() + row * terms * config_.kv_width();
+    float* value = value_.data() + row * terms * config_.kv_width();
+    attention_in_.add_terms(kernels, query, config_.query_width());
+    attention_in_.add_terms(kernels, key, config_.kv_width());
+    attention_in_.add_terms(kernels, value, config_.kv_width());
+    kernels::RopeArgs args{.heads = query,
+                           .count = config_.base.heads,
+                           .head_dim = config_.base.head_dim,
+                           .rotated = rotated,
+                           .cos = cosines_.data() + size_t{row} * (rotated / 2),
+                           .sin = sines_.data() + size_t{row} * (rotated / 2)};
+    kernels.rope_pairs(args);
+    args.heads = key;
+    args.count = config_.base.kv_heads;
+    kernels.rope_pairs(args);
 }
 
 // Each position sees itself and the earlier ones of its sequence, of this step too.
 void Llama::attend(const StepRows& rows, uint32_t layer) {
     const uint32_t head_dim = config_.base.head_dim;
     const uint32_t group_width = config_.group() * head_dim;
-    const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
     const size_t query_stride = size_t{attention_in_.terms()} * config_.query_width();
-    compute_.for_each(rows.count() * config_.base.kv_heads, [&](uint32_t item) {
-        const uint32_t row = item / config_.base.kv_heads;
+    const auto items = static_cast<uint32_t>(runs_.size()) * config_.base.kv_heads;
+    compute_.for_each(items, [&](uint32_t item) {
+        const RowRun& run = runs_[item / config_.base.kv_heads];
         const uint32_t head = item % config_.base.kv_heads;
         const size_t in_row = size_t{head} * group_width;
         compute_.kernels().attention({
-            .query = query_.data() + row * query_stride + in_row,
-            .pages = rows.sequences[row]->pages().data(),
+            .query = query_.data() + run.first * query_stride + in_row,
+            .query_stride = query_stride,
+            .pages = rows.sequences[run.first]->pages().data(),
             .key_offset = key_offset(layer, head),
             .value_offset = value_offset(layer, head),
+            .rows = run.count,
+            .position = rows.positions[run.first],
             .group = config_.group(),
             .head_dim = head_dim,
-            .context = rows.positions[row] + 1,
-            .scale = scale,
-            .out = attended_.row(row) + in_row,
+            .scale = 1.0F / std::sqrt(static_cast<float>(head_dim)),
+            .out = attended_.row(run.first) + in_row,
+            .out_stride = attended_.row_stride(),
         });
     });
 }
@@ -198,14 +235,6 @@ void Llama::feed_forward(const LayerWeights& layer, uint32_t rows) {
     compute_.project(narrow, activated_.view(rows));
 }
 
-void Llama::add(uint32_t rows) {
-    const uint32_t n = config_.base.embedding;
-    compute_.for_rows(rows, [&](uint32_t row) {
-        const size_t first = size_t{row} * n;
-        compute_.kernels().add(hidden_.data() + first, delta_.data() + first, n);
-    });
-}
-
 // Only the rows whose logits are wanted pass through the final norm and the output head.
 void Llama::compute_logits(const StepRows& rows, const HeadWeights& head,
                            std::vector<const float*>& logits) {
@@ -213,8 +242,13 @@ void Llama::compute_logits(const StepRows& rows, const HeadWeights& head,
     const uint32_t n = config_.base.embedding;
     const auto wanted = static_cast<uint32_t>(rows.logit_rows.size());
     compute_.for_rows(wanted, [&](uint32_t i) {
-        kernels.rms_norm(hidden_.data() + size_t{rows.logit_rows[i]} * n, head.norm, n,
-                         static_cast<float>(config_.base.rms_epsilon), head_in_.row(i));
+        const size_t first = size_t{rows.logit_rows[i]} * n;
+        kernels.rms_norm({.x = hidden_.data() + first,
+                          .delta = delta_.data() + first,
+                          .weight = head.norm,
+                          .n = n,
+                          .epsilon = static_cast<float>(config_.base.rms_epsilon),
+                          .out = head_in_.row(i)});
         head_in_.quantize(kernels, i);
     });
     reserve_logits(size_t{wanted} * head_in_.terms());

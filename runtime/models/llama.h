@@ -28,15 +28,22 @@ public:
     const Weights& weights() const noexcept { return weights_; }
 
 private:
+    // Rows of one sequence at positions that follow one another within one page.
+    struct RowRun {
+        uint32_t first;
+        uint32_t count;
+    };
+
+    void find_runs(const StepRows& rows);
     void prepare_positions(const StepRows& rows, const float* rope_factors);
     void embed(const StepRows& rows, const kernels::PackedMatrix& table);
-    void normalize(uint32_t rows, const float* norm, ActivationBuffer& out);
+    void normalize(uint32_t rows, const float* norm, const float* delta, ActivationBuffer& out);
     void project_query_key_value(const LayerWeights& layer, uint32_t rows);
     void rotate_and_store(const StepRows& rows, uint32_t layer);
+    void rotate(uint32_t row);
     void attend(const StepRows& rows, uint32_t layer);
     void project_attention_out(const LayerWeights& layer, uint32_t rows);
     void feed_forward(const LayerWeights& layer, uint32_t rows);
-    void add(uint32_t rows);
     void compute_logits(const StepRows& rows, const HeadWeights& head,
                         std::vector<const float*>& logits);
     void reserve_logits(size_t vectors);
@@ -49,6 +56,7 @@ private:
     Weights weights_;
     Compute& compute_;
     std::vector<double> frequencies_;  // [rope_dimensions / 2] radians per position
+    std::vector<RowRun> runs_;         // Of the step, in order of rows.
 
     ActivationBuffer attention_in_;     // [rows_max][embedding]
     ActivationBuffer attended_;         // [rows_max][heads][head_dim]

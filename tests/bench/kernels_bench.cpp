@@ -128,34 +128,6 @@ void multiply(benchmark::State& state, const KernelTable* table, WeightType type
     }
 }
 
-void attend(benchmark::State& state, const KernelTable* table) {
-    constexpr uint32_t kGroup = 3;
-    constexpr uint32_t kHeadDim = 64;
-    const auto context = static_cast<uint32_t>(state.range(0));
-    // 0x2c2c is a small positive half; every page is the same memory.
-    const std::vector<uint16_t> page(2 * kPageTokens * kHeadDim, 0x2c2c);
-    const std::vector<const std::byte*> pages((context + kPageTokens - 1) / kPageTokens,
-                                              reinterpret_cast<const std::byte*>(page.data()));
-    const std::vector<float> query(kGroup * kHeadDim, 0.1F);
-    std::vector<float> out(query.size());
-    const AttentionArgs args{.query = query.data(),
-                             .pages = pages.data(),
-                             .key_offset = 0,
-                             .value_offset = uint64_t{kPageTokens} * kHeadDim * 2,
-                             .group = kGroup,
-                             .head_dim = kHeadDim,
-                             .context = context,
-                             .scale = 0.125F,
-                             .out = out.data()};
-    for (auto _ : state) {
-        table->attention(args);
-        benchmark::DoNotOptimize(out.data());
-    }
-    state.counters["op/s"] = benchmark::Counter(
-        static_cast<double>(state.iterations()) * 4.0 * kGroup * kHeadDim * context,
-        benchmark::Counter::kIsRate);
-}
-
 void register_table(const KernelTable* table) {
     const std::string prefix(table->name);
     for (const WeightType type : kWeightTypes) {
@@ -171,11 +143,6 @@ void register_table(const KernelTable* table) {
         }
         bench->ArgNames({"k", "tokens"});
     }
-    benchmark::RegisterBenchmark((prefix + "/attention").c_str(), attend, table)
-        ->ArgName("context")
-        ->Arg(32)
-        ->Arg(512)
-        ->Arg(4096);
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ struct Outputs {
     std::vector<int16_t> half_sums;
     std::vector<float> products;
     std::vector<float> row;
-    std::vector<uint16_t> halves;
+    std::vector<std::byte> keys;    // Of a page.
+    std::vector<std::byte> values;  // Of a page.
 };
 
 Outputs run(const KernelTable& table, const Case& c) {
@@ -111,8 +112,17 @@ Outputs run(const KernelTable& table, const Case& c) {
     table.matmul(w, 0, (c.rows + kPanelRows - 1) / kPanelRows, x, out.products.data(), c.rows);
     out.row.resize(c.columns);
     table.dequantize_row(w, c.rows - 1, out.row.data());
-    out.halves.resize(c.values.size());
-    table.store_f16(c.values.data(), static_cast<uint32_t>(c.values.size()), out.halves.data());
+    const uint32_t head_dim = c.columns < kHeadDimMax ? c.columns / 16 * 16 : kHeadDimMax;
+    out.keys.resize(size_t{kPageTokens} * head_dim * 2);
+    out.values.resize(out.keys.size());
+    table.store_kv({.keys = c.values.data(),
+                    .values = c.values.data(),
+                    .stride = c.columns,
+                    .rows = std::min(c.tokens, kPageTokens - 1),
+                    .slot = 1,
+                    .head_dim = head_dim,
+                    .page_keys = out.keys.data(),
+                    .page_values = out.values.data()});
     return out;
 }
 
@@ -143,7 +153,8 @@ void compare(const Case& c, const Outputs& expected, const Outputs& out) {
                    "scales have the same bits in every table");
     REKINDLE_CHECK(std::equal(out.row.begin(), out.row.end(), expected.row.begin(), same),
                    "rows have the same bits in every table");
-    REKINDLE_CHECK(out.halves == expected.halves, "halves have the same bits in every table");
+    REKINDLE_CHECK(out.keys == expected.keys && out.values == expected.values,
+                   "pages have the same bits in every table");
     for (size_t i = 0; i < out.products.size(); ++i) {
         REKINDLE_CHECK(quantised(c.type) ? same(out.products[i], expected.products[i])
                                          : close(c, out, expected, i),

@@ -113,6 +113,36 @@ TEST_CASE("quantisation has the same bits in every table") {
     }
 }
 
+TEST_CASE("two terms hold the rounded values and, rounded again, what was lost") {
+    const KernelTable& scalar = *find_kernel_table("scalar");
+    std::vector<float> values = adversarial_values();
+    values[100] = kInfinity;
+    values[300] = kNan;
+    const auto k = static_cast<uint32_t>(values.size());
+    const Quantised first = quantize(scalar, values);
+    std::vector<float> rest(k);
+    for (uint32_t i = 0; i < k; ++i) {
+        rest[i] = values[i] - first.scales[i / kBlockColumns] * static_cast<float>(first.quants[i]);
+    }
+    const Quantised second = quantize(scalar, rest);
+    for (const KernelTable* table : test::usable_tables()) {
+        CAPTURE(table->name);
+        Quantised both(2 * k);
+        table->quantize_two_terms(values.data(), k, both.quants.data(), both.scales.data(),
+                                  both.half_sums.data());
+        const auto holds = [](const auto& all, const auto& front, const auto& back) {
+            const auto middle = all.begin() + static_cast<ptrdiff_t>(front.size());
+            return std::equal(all.begin(), middle, front.begin()) &&
+                   std::equal(middle, all.end(), back.begin());
+        };
+        CHECK(holds(both.quants, first.quants, second.quants));
+        CHECK(holds(both.half_sums, first.half_sums, second.half_sums));
+        std::vector<float> scales = first.scales;
+        scales.insert(scales.end(), second.scales.begin(), second.scales.end());
+        CHECK(test::same_bits(both.scales, scales));
+    }
+}
+
 TEST_CASE("a block with a non-finite value gets the scale NaN and zero quants") {
     for (const KernelTable* table : test::usable_tables()) {
         for (const float bad : {kInfinity, -kInfinity, kNan}) {
@@ -134,10 +164,14 @@ TEST_CASE("rms_norm divides by the root mean square of any length") {
             CAPTURE(table->name);
             CAPTURE(n);
             Random random(n);
-            const std::vector<float> x = random.normals(n, 3);
+            std::vector<float> x = random.normals(n, 3);
             const std::vector<float> weight = random.normals(n);
             std::vector<float> out(n + 1, -77);
-            table->rms_norm(x.data(), weight.data(), n, 1e-5F, out.data());
+            table->rms_norm({.x = x.data(),
+                             .weight = weight.data(),
+                             .n = n,
+                             .epsilon = 1e-5F,
+                             .out = out.data()});
             double sum = 0;
             for (const float value : x) {
                 sum += double{value} * value;
@@ -152,6 +186,35 @@ TEST_CASE("rms_norm divides by the root mean square of any length") {
                       roundings * kFloatEpsilon * std::abs(expected));
             }
             CHECK(out[n] == -77);
+        }
+    }
+}
+
+TEST_CASE("rms_norm adds a delta first, as add does, and changes nothing behind the end") {
+    for (const KernelTable* table : test::usable_tables()) {
+        for (const uint32_t n : {1U, 15U, 64U, 100U, 576U}) {
+            CAPTURE(table->name);
+            CAPTURE(n);
+            Random random(n);
+            std::vector<float> x = random.normals(n + 1);
+            const std::vector<float> delta = random.normals(n);
+            const std::vector<float> weight = random.normals(n);
+            std::vector<float> sum = x;
+            table->add(sum.data(), delta.data(), n);
+            std::vector<float> expected(n);
+            NormArgs args{.x = sum.data(),
+                          .weight = weight.data(),
+                          .n = n,
+                          .epsilon = 1e-5F,
+                          .out = expected.data()};
+            table->rms_norm(args);
+            std::vector<float> out(n);
+            args.x = x.data();
+            args.delta = delta.data();
+            args.out = out.data();
+            table->rms_norm(args);
+            CHECK(test::same_bits(out, expected));
+            CHECK(test::same_bits(x, sum));
         }
     }
 }
@@ -172,7 +235,12 @@ TEST_CASE("rope_pairs rotates adjacent pairs") {
                 cos[i] = std::cos(angle);
                 sin[i] = std::sin(angle);
             }
-            table->rope_pairs(head.data(), cos.data(), sin.data(), head_dim);
+            table->rope_pairs({.heads = head.data(),
+                               .count = 1,
+                               .head_dim = head_dim,
+                               .rotated = head_dim,
+                               .cos = cos.data(),
+                               .sin = sin.data()});
             for (uint32_t i = 0; i < head_dim / 2; ++i) {
                 const double a = before[2 * i];
                 const double b = before[2 * i + 1];
@@ -182,6 +250,39 @@ TEST_CASE("rope_pairs rotates adjacent pairs") {
                 CHECK(std::abs(head[2 * i + 1] - (a * sin[i] + b * cos[i])) <= allowed);
             }
             CHECK(head[head_dim] == -77);
+        }
+    }
+}
+
+TEST_CASE("rope_pairs turns every head by the same angles and leaves the rest of a head alone") {
+    constexpr uint32_t kHeads = 3;
+    constexpr uint32_t kHeadDim = 48;
+    for (const KernelTable* table : test::usable_tables()) {
+        for (const uint32_t rotated : {2U, 20U, 32U, 48U}) {
+            CAPTURE(table->name);
+            CAPTURE(rotated);
+            Random random(rotated);
+            const std::vector<float> before = random.normals(kHeads * kHeadDim);
+            const std::vector<float> cos = random.normals(rotated / 2);
+            const std::vector<float> sin = random.normals(rotated / 2);
+            std::vector<float> together = before;
+            RopeArgs args{.heads = together.data(),
+                          .count = kHeads,
+                          .head_dim = kHeadDim,
+                          .rotated = rotated,
+                          .cos = cos.data(),
+                          .sin = sin.data()};
+            table->rope_pairs(args);
+            std::vector<float> apart = before;
+            args.count = 1;
+            for (uint32_t head = 0; head < kHeads; ++head) {
+                args.heads = apart.data() + head * kHeadDim;
+                table->rope_pairs(args);
+            }
+            CHECK(test::same_bits(together, apart));
+            for (uint32_t i = 0; i < together.size(); ++i) {
+                CHECK((together[i] == before[i]) == (i % kHeadDim >= rotated));
+            }
         }
     }
 }
@@ -264,40 +365,62 @@ TEST_CASE("add adds, exactly as floats do, and nothing behind the end") {
     }
 }
 
-TEST_CASE("store_f16 rounds every kind of float to the nearest half, ties to even") {
+namespace {
+
+// What store_kv makes of `values`, a multiple of 16 of them, as values of pages.
+std::vector<uint16_t> stored_halves(const KernelTable& table, const std::vector<float>& values) {
+    constexpr uint32_t kHeadDim = 16;
+    constexpr size_t kPageValues = size_t{kPageTokens} * kHeadDim;
+    std::vector<uint16_t> halves(values.size());
+    for (size_t first = 0; first < values.size(); first += kPageValues) {
+        std::vector<uint16_t> keys(kPageValues);
+        std::vector<uint16_t> page(kPageValues);
+        const size_t count = std::min(kPageValues, values.size() - first);
+        table.store_kv({.keys = values.data() + first,
+                        .values = values.data() + first,
+                        .stride = kHeadDim,
+                        .rows = static_cast<uint32_t>(count / kHeadDim),
+                        .slot = 0,
+                        .head_dim = kHeadDim,
+                        .page_keys = reinterpret_cast<std::byte*>(keys.data()),
+                        .page_values = reinterpret_cast<std::byte*>(page.data())});
+        std::copy_n(page.begin(), count, halves.begin() + static_cast<ptrdiff_t>(first));
+        for (size_t i = 0; i < count; ++i) {
+            CHECK(keys[i % kHeadDim * kPageTokens + i / kHeadDim] == page[i]);
+        }
+    }
+    return halves;
+}
+
+}  // namespace
+
+TEST_CASE("store_kv rounds every kind of float to the nearest half, ties to even") {
     std::vector<float> values = {0.0F,       -0.0F,         1.0F,         65504.0F, 65519.99F,
                                  65520.0F,   -65520.0F,     0x1p-14F,     0x1p-24F, 0x1p-25F,
                                  0x1.8p-25F, -0x1.004p-14F, 0x1.ffcp-15F, 2049.0F,  2051.0F,
                                  kInfinity,  -kInfinity,    1e30F};
     Random random(11);
-    for (uint32_t i = 0; i < 4000; ++i) {
+    while (values.size() < 4000) {
         values.push_back(std::ldexp(random.normal(), static_cast<int>(random.bits() % 50) - 30));
     }
-    const auto count = static_cast<uint32_t>(values.size());
     for (const KernelTable* table : test::usable_tables()) {
         CAPTURE(table->name);
-        std::vector<uint16_t> halves(values.size() + 1, 0xabcd);
-        table->store_f16(values.data(), count, halves.data());
-        for (uint32_t i = 0; i < count; ++i) {
+        const std::vector<uint16_t> halves = stored_halves(*table, values);
+        for (size_t i = 0; i < values.size(); ++i) {
             CAPTURE(values[i]);
             CHECK(halves[i] == test::half_from_float(values[i]));
         }
-        CHECK(halves[count] == 0xabcd);
     }
 }
 
-TEST_CASE("store_f16 has the same bits in every table, NaN included") {
-    const KernelTable& scalar = *find_kernel_table("scalar");
+TEST_CASE("store_kv has the same bits in every table, NaN included") {
     Random random(13);
-    std::vector<float> values(1 << 16);
+    std::vector<float> values(1 << 14);
     for (float& value : values) {
         value = std::bit_cast<float>(random.bits());
     }
-    std::vector<uint16_t> expected(values.size());
-    scalar.store_f16(values.data(), static_cast<uint32_t>(values.size()), expected.data());
+    const std::vector<uint16_t> expected = stored_halves(*find_kernel_table("scalar"), values);
     for (const KernelTable* table : test::usable_tables()) {
-        std::vector<uint16_t> halves(values.size());
-        table->store_f16(values.data(), static_cast<uint32_t>(values.size()), halves.data());
-        CHECK(halves == expected);
+        CHECK(stored_halves(*table, values) == expected);
     }
 }

@@ -4,11 +4,10 @@
 // Results are those of the instructions bit for bit, but for scalef's and roundscale's special
 // cases, which only exp_lanes uses.
 #pragma once
-#include_next <immintrin.h>
-
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include_next <immintrin.h>
 
 namespace portable_avx512 {
 
@@ -107,6 +106,11 @@ inline __m512 mask_load_ps(__m512 other, __mmask16 m, const void* p) {
     const F b(other);
     return each<float>([&](int i) { return (m >> i & 1) != 0 ? a.lane[i] : b.lane[i]; });
 }
+inline __m512 mask_mov_ps(__m512 other, __mmask16 m, __m512 a) {
+    const F x(a);
+    const F y(other);
+    return each<float>([&](int i) { return (m >> i & 1) != 0 ? x.lane[i] : y.lane[i]; });
+}
 inline void mask_storeu_ps(void* p, __mmask16 m, __m512 v) {
     const F a(v);
     for (int i = 0; i < 16; ++i) {
@@ -164,9 +168,8 @@ inline __m512 fmaddsub_ps(__m512 a, __m512 b, __m512 c) {
     const F x(a);
     const F y(b);
     const F z(c);
-    return each<float>([&](int i) {
-        return std::fma(x.lane[i], y.lane[i], i % 2 == 0 ? -z.lane[i] : z.lane[i]);
-    });
+    return each<float>(
+        [&](int i) { return std::fma(x.lane[i], y.lane[i], i % 2 == 0 ? -z.lane[i] : z.lane[i]); });
 }
 inline __m512 scalef_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) {
@@ -383,6 +386,7 @@ inline __m512i broadcast_i32x4(__m128i a) {
 #define _mm512_maskz_loadu_ps portable_avx512::maskz_loadu_ps
 #define _mm512_maskz_loadu_epi32 portable_avx512::maskz_loadu_epi32
 #define _mm512_mask_load_ps portable_avx512::mask_load_ps
+#define _mm512_mask_mov_ps portable_avx512::mask_mov_ps
 #define _mm512_mask_storeu_ps portable_avx512::mask_storeu_ps
 #define _mm256_mask_storeu_epi16 portable_avx512::mask_storeu_epi16_256
 #define _mm512_add_ps portable_avx512::add_ps

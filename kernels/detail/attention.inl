@@ -1,0 +1,420 @@
+// Attention over paged F16 keys and values, for any register width: `V` is the Vector of an
+// instruction set. A tile of queries (rows of one sequence x the heads of one KV head) goes through
+// the pages together, so that a page is read and converted once for all of them.
+//
+// A query's bits depend on its position and window alone. For each page from position 0 on:
+//     score[p]  = fma over d ascending of (query[d] * scale) * key[d][p]
+//     max, sum  = of the scores up to here, the sum in one partial sum a lane
+//     out[d]    = out[d] * exp(max before - max), then fma over visible p ascending of
+//                 exp(score[p] - max) * value[p][d]
+// and out / sum at the end. Tiles only choose how many such chains run side by side.
+// For files that are compiled for one instruction set; internal linkage, see README.md.
+#pragma once
+#include "kernels/kernel_table.h"
+
+#include <immintrin.h>
+
+namespace rekindle::kernels {
+namespace {
+
+constexpr uint32_t kQueryBlock = 6;        // x 2 vectors: 12 of AVX2's 16 registers accumulate.
+constexpr uint32_t kTileQueriesMax = 96;   // Converting a page is 4 % of the work on it then.
+constexpr uint32_t kTileFloatsMax = 8192;  // 32 KiB of queries; the second-level cache holds all.
+constexpr uint32_t kHeadDimStep = 16;      // head_dim is a multiple of it.
+
+template <typename V>
+struct AttentionTile {
+    static constexpr uint32_t kPageVectors = kPageTokens / V::kLanes;
+
+    alignas(64) float queries[kTileFloatsMax];          // [queries][head_dim], scaled
+    alignas(64) float page[kPageTokens * kHeadDimMax];  // Keys or values, as they lie in a page.
+    alignas(64) float weights[kTileQueriesMax][kPageTokens];  // Scores, then exp(score - max).
+    alignas(64) float sums[kTileQueriesMax][V::kLanes];
+    float max[kTileQueriesMax];
+    float shrink[kTileQueriesMax];  // Of what was accumulated before this page.
+    float* out[kTileQueriesMax];    // [head_dim] of each query
+};
+
+// Keys or values as they lie in the page, or converted before.
+template <typename V>
+struct HalfSource {
+    const std::byte* base;
+
+    typename V::Floats load(size_t index) const { return V::load_halves(base + 2 * index); }
+};
+
+template <typename V>
+struct FloatSource {
+    const float* base;
+
+    typename V::Floats load(size_t index) const { return V::load(base + index); }
+};
+
+// run<n>(first) for blocks of at most kQueryBlock queries, as equal as can be.
+template <typename Run>
+[[gnu::always_inline]] inline void for_query_blocks(uint32_t first, uint32_t end, const Run& run) {
+    uint32_t blocks = (end - first + kQueryBlock - 1) / kQueryBlock;
+    for (; blocks > 0; --blocks) {
+        const uint32_t count = (end - first) / blocks;
+        switch (count) {
+            case 1:
+                run.template operator()<1>(first);
+                break;
+            case 2:
+                run.template operator()<2>(first);
+                break;
+            case 3:
+                run.template operator()<3>(first);
+                break;
+            case 4:
+                run.template operator()<4>(first);
+                break;
+            case 5:
+                run.template operator()<5>(first);
+                break;
+            default:
+                run.template operator()<6>(first);
+                break;
+        }
+        first += count;
+    }
+}
+
+// Scores of kQueries queries for the whole page; what a row does not see is masked later.
+template <typename V, uint32_t kQueries, uint32_t kVectors, typename Source>
+void score_block(const Source& keys, const float* queries, uint32_t head_dim,
+                 float (*scores)[kPageTokens]) {
+    for (uint32_t first = 0; first < kPageTokens; first += kVectors * V::kLanes) {
+        typename V::Floats acc[kQueries][kVectors];
+        for (auto& row : acc) {
+            for (auto& sum : row) {
+                sum = V::all(0);
+            }
+        }
+        for (uint32_t d = 0; d < head_dim; ++d) {
+            typename V::Floats key[kVectors];
+#pragma clang loop unroll(full)
+            for (uint32_t v = 0; v < kVectors; ++v) {
+                key[v] = keys.load(static_cast<size_t>(d) * kPageTokens + first + v * V::kLanes);
+            }
+#pragma clang loop unroll(full)
+            for (uint32_t q = 0; q < kQueries; ++q) {
+                const auto factor = V::all(queries[static_cast<size_t>(q) * head_dim + d]);
+#pragma clang loop unroll(full)
+                for (uint32_t v = 0; v < kVectors; ++v) {
+                    acc[q][v] = V::fma(factor, key[v], acc[q][v]);
+                }
+            }
+        }
+        for (uint32_t q = 0; q < kQueries; ++q) {
+            for (uint32_t v = 0; v < kVectors; ++v) {
+                V::store(scores[q] + first + v * V::kLanes, acc[q][v]);
+            }
+        }
+    }
+}
+
+// Values d to d + kVectors * kLanes - 1 of kQueries queries, over positions [begin, end).
+template <typename V, uint32_t kQueries, uint32_t kVectors, typename Source>
+[[gnu::always_inline]] inline void add_values(AttentionTile<V>& tile, const Source& values,
+                                              uint32_t head_dim, uint32_t query, uint32_t d,
+                                              uint32_t begin, uint32_t end) {
+    typename V::Floats acc[kQueries][kVectors];
+    for (uint32_t q = 0; q < kQueries; ++q) {
+        const auto shrink = V::all(tile.shrink[query + q]);
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            acc[q][v] = V::mul(V::load(tile.out[query + q] + d + v * V::kLanes), shrink);
+        }
+    }
+    const float* weights = tile.weights[query];
+    for (uint32_t p = begin; p < end; ++p) {
+        typename V::Floats value[kVectors];
+#pragma clang loop unroll(full)
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            value[v] = values.load(static_cast<size_t>(p) * head_dim + d + v * V::kLanes);
+        }
+#pragma clang loop unroll(full)
+        for (uint32_t q = 0; q < kQueries; ++q) {
+            const auto weight = V::all(weights[q * kPageTokens + p]);
+#pragma clang loop unroll(full)
+            for (uint32_t v = 0; v < kVectors; ++v) {
+                acc[q][v] = V::fma(weight, value[v], acc[q][v]);
+            }
+        }
+    }
+    for (uint32_t q = 0; q < kQueries; ++q) {
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            V::store(tile.out[query + q] + d + v * V::kLanes, acc[q][v]);
+        }
+    }
+}
+
+template <typename V, uint32_t kQueries, typename Source>
+void value_block(AttentionTile<V>& tile, const Source& values, uint32_t head_dim, uint32_t query,
+                 uint32_t begin, uint32_t end) {
+    constexpr uint32_t kVectors = kQueries <= kQueryBlock / 2 ? 4 : 2;
+    constexpr uint32_t kLastVectors = kHeadDimStep / V::kLanes;
+    uint32_t d = 0;
+    for (; d + kVectors * V::kLanes <= head_dim; d += kVectors * V::kLanes) {
+        add_values<V, kQueries, kVectors>(tile, values, head_dim, query, d, begin, end);
+    }
+    for (; d < head_dim; d += kLastVectors * V::kLanes) {
+        add_values<V, kQueries, kLastVectors>(tile, values, head_dim, query, d, begin, end);
+    }
+}
+
+// Turns a query's scores into weights of the visible positions [begin, end) of the page, 0
+// elsewhere, and brings its maximum and sums up to date.
+template <typename V>
+[[gnu::always_inline]] inline void absorb_scores(AttentionTile<V>& tile, uint32_t query,
+                                                 uint32_t begin, uint32_t end) {
+    constexpr uint32_t kVectors = AttentionTile<V>::kPageVectors;
+    float* scores = tile.weights[query];
+    typename V::Floats x[kVectors];
+    for (uint32_t v = 0; v < kVectors; ++v) {
+        x[v] = V::load(scores + v * V::kLanes);
+    }
+    if (end - begin < kPageTokens) {
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            const uint32_t first = v * V::kLanes;
+            x[v] = V::keep(x[v], begin > first ? begin - first : 0, end > first ? end - first : 0);
+        }
+    }
+    auto largest = x[0];
+    for (uint32_t v = 1; v < kVectors; ++v) {
+        largest = V::max(largest, x[v]);
+    }
+    const float before = tile.max[query];
+    largest = V::max(V::max_lanes(largest), V::all(before));
+    const float max = V::first_lane(largest);
+    auto sum = V::load(tile.sums[query]);
+    tile.shrink[query] = 1;
+    if (max != before) {
+        const auto shrink = V::exp(V::sub(V::all(before), largest));
+        sum = V::mul(sum, shrink);
+        tile.shrink[query] = V::first_lane(shrink);
+        tile.max[query] = max;
+    }
+    for (uint32_t v = 0; v < kVectors; ++v) {
+        const auto weight = V::exp(V::sub(x[v], largest));
+        V::store(scores + v * V::kLanes, weight);
+        sum = V::add(sum, weight);
+    }
+    V::store(tile.sums[query], sum);
+}
+
+// Positions of one page that a row sees: [begin, end), counted from the page's first.
+struct PageView {
+    uint32_t begin;
+    uint32_t end;
+};
+
+// `row_position` sees up to itself, and the last `window` of these where that is not 0.
+[[gnu::always_inline]] inline PageView page_view(uint32_t row_position, uint32_t window,
+                                                 uint32_t page_position) {
+    const uint32_t context = row_position + 1;
+    const uint32_t oldest = window != 0 && context > window ? context - window : 0;
+    PageView view{oldest > page_position ? oldest - page_position : 0, 0};
+    view.end = context > page_position ? context - page_position : 0;
+    view.end = view.end < kPageTokens ? view.end : kPageTokens;
+    view.begin = view.begin < view.end ? view.begin : view.end;
+    return view;
+}
+
+template <typename V, typename Source>
+void score_queries(AttentionTile<V>& tile, const Source& keys, uint32_t head_dim, uint32_t first,
+                   uint32_t end) {
+    for_query_blocks(first, end, [&]<uint32_t kQueries>(uint32_t query) {
+        constexpr uint32_t kWanted = kQueries <= kQueryBlock / 2 ? 4 : 2;
+        constexpr uint32_t kPageVectors = AttentionTile<V>::kPageVectors;
+        score_block < V, kQueries,
+            kWanted<kPageVectors ? kWanted : kPageVectors>(
+                keys, tile.queries + static_cast<size_t>(query) * head_dim, head_dim,
+                tile.weights + query);
+    });
+}
+
+// A row that does not see the whole page takes its values alone: what it does not see must not
+// touch it, be it NaN. Rows that see all of it are taken together.
+template <typename V, typename Source>
+void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position,
+                     const Source& values) {
+    const auto add = [&](uint32_t first_row, uint32_t end_row, PageView view) {
+        for_query_blocks(
+            first_row * args.group, end_row * args.group, [&]<uint32_t kQueries>(uint32_t query) {
+                value_block<V, kQueries>(tile, values, args.head_dim, query, view.begin, view.end);
+            });
+    };
+    uint32_t whole = 0;  // Rows just before `row` that see the whole page.
+    for (uint32_t row = 0; row < args.rows; ++row) {
+        const PageView view = page_view(args.position + row, args.window, page_position);
+        if (view.end - view.begin == kPageTokens) {
+            ++whole;
+            continue;
+        }
+        add(row - whole, row, {0, kPageTokens});
+        whole = 0;
+        if (view.begin < view.end) {
+            add(row, row + 1, view);
+        }
+    }
+    add(args.rows - whole, args.rows, {0, kPageTokens});
+}
+
+template <typename V>
+void convert_halves(const std::byte* halves, uint32_t count, float* out) {
+    for (uint32_t i = 0; i < count; i += V::kLanes) {
+        V::store(out + i, V::load_halves(halves + static_cast<size_t>(i) * 2));
+    }
+}
+
+// args: the rows of one tile.
+template <typename V>
+void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position) {
+    const std::byte* page = args.pages[page_position / kPageTokens];
+    const uint32_t halves = kPageTokens * args.head_dim;
+    const uint32_t queries = args.rows * args.group;
+    const bool convert = queries > kQueryBlock;  // More than one block reads the page.
+    const std::byte* keys = page + args.key_offset;
+    if (convert) {
+        convert_halves<V>(keys, halves, tile.page);
+        score_queries(tile, FloatSource<V>{tile.page}, args.head_dim, 0, queries);
+    } else {
+        score_queries(tile, HalfSource<V>{keys}, args.head_dim, 0, queries);
+    }
+    for (uint32_t query = 0; query < queries; ++query) {
+        const uint32_t position = args.position + query / args.group;
+        const PageView view = page_view(position, args.window, page_position);
+        if (view.begin < view.end) {
+            absorb_scores(tile, query, view.begin, view.end);
+        }
+    }
+    const std::byte* values = page + args.value_offset;
+    if (convert) {
+        convert_halves<V>(values, halves, tile.page);
+        add_rows_values(tile, args, page_position, FloatSource<V>{tile.page});
+    } else {
+        add_rows_values(tile, args, page_position, HalfSource<V>{values});
+    }
+}
+
+// The tile's queries before the first page.
+template <typename V>
+void start_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
+    for (uint32_t query = 0; query < args.rows * args.group; ++query) {
+        const uint32_t row = query / args.group;
+        const size_t in_row = static_cast<size_t>(query % args.group) * args.head_dim;
+        const float* values = args.query + row * args.query_stride + in_row;
+        float* scaled = tile.queries + static_cast<size_t>(query) * args.head_dim;
+        float* out = args.out + row * args.out_stride + in_row;
+        for (uint32_t d = 0; d < args.head_dim; d += V::kLanes) {
+            V::store(scaled + d, V::mul(V::load(values + d), V::all(args.scale)));
+            V::store(out + d, V::all(0));
+        }
+        tile.out[query] = out;
+        tile.max[query] = -__builtin_inff();
+        V::store(tile.sums[query], V::all(0));
+    }
+}
+
+template <typename V>
+void attend_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
+    start_tile(tile, args);
+    const uint32_t last = args.position + args.rows - 1;
+    uint32_t page_position = 0;
+    if (args.window != 0 && args.position + 1 > args.window) {
+        page_position = (args.position + 1 - args.window) / kPageTokens * kPageTokens;
+    }
+    for (; page_position <= last; page_position += kPageTokens) {
+        attend_page(tile, args, page_position);
+    }
+    for (uint32_t query = 0; query < args.rows * args.group; ++query) {
+        const auto sum = V::all(V::sum_lanes(V::load(tile.sums[query])));
+        for (uint32_t d = 0; d < args.head_dim; d += V::kLanes) {
+            V::store(tile.out[query] + d, V::div(V::load(tile.out[query] + d), sum));
+        }
+    }
+}
+
+template <typename V>
+void attend_rows(const AttentionArgs& args) {
+    AttentionTile<V> tile;
+    const uint32_t fitting = kTileFloatsMax / args.head_dim;
+    const uint32_t queries = fitting < kTileQueriesMax ? fitting : kTileQueriesMax;
+    const uint32_t rows_max = queries / args.group;
+    AttentionArgs part = args;
+    for (uint32_t row = 0; row < args.rows; row += part.rows) {
+        part.rows = args.rows - row < rows_max ? args.rows - row : rows_max;
+        part.position = args.position + row;
+        part.query = args.query + row * args.query_stride;
+        part.out = args.out + row * args.out_stride;
+        attend_tile(tile, part);
+    }
+}
+
+// Columns [0, 8) of eight rows of 16-bit values, each column stored as eight neighbours.
+[[gnu::always_inline]] inline void transpose_halves(const uint16_t* rows, size_t stride,
+                                                    std::byte* columns, size_t column_bytes) {
+    __m128i row[8];
+    for (uint32_t i = 0; i < 8; ++i) {
+        row[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows + i * stride));
+    }
+    __m128i pair[8];  // Rows 2i and 2i + 1, columns 0 to 3, then 4 to 7.
+    __m128i four[8];  // Rows 4i to 4i + 3, two columns each.
+    for (uint32_t i = 0; i < 4; ++i) {
+        pair[i] = _mm_unpacklo_epi16(row[2 * i], row[2 * i + 1]);
+        pair[i + 4] = _mm_unpackhi_epi16(row[2 * i], row[2 * i + 1]);
+    }
+    for (uint32_t i = 0; i < 2; ++i) {
+        four[i] = _mm_unpacklo_epi32(pair[2 * i], pair[2 * i + 1]);
+        four[i + 2] = _mm_unpackhi_epi32(pair[2 * i], pair[2 * i + 1]);
+        four[i + 4] = _mm_unpacklo_epi32(pair[2 * i + 4], pair[2 * i + 5]);
+        four[i + 6] = _mm_unpackhi_epi32(pair[2 * i + 4], pair[2 * i + 5]);
+    }
+    for (uint32_t i = 0; i < 4; ++i) {
+        const __m128i even = _mm_unpacklo_epi64(four[2 * i], four[2 * i + 1]);
+        const __m128i odd = _mm_unpackhi_epi64(four[2 * i], four[2 * i + 1]);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(columns + 2 * i * column_bytes), even);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(columns + (2 * i + 1) * column_bytes), odd);
+    }
+}
+
+// Keys [rows][head_dim] as F16 to slots [slot, slot + rows) of a page's [head_dim][kPageTokens].
+[[gnu::always_inline]] inline void scatter_keys(const uint16_t* halves, const KvStoreArgs& args) {
+    constexpr size_t kColumnBytes = kPageTokens * sizeof(uint16_t);
+    uint32_t row = 0;
+    for (; row + 8 <= args.rows; row += 8) {
+        for (uint32_t d = 0; d < args.head_dim; d += 8) {
+            transpose_halves(halves + static_cast<size_t>(row) * args.head_dim + d, args.head_dim,
+                             args.page_keys + d * kColumnBytes + (args.slot + row) * 2,
+                             kColumnBytes);
+        }
+    }
+    for (; row < args.rows; ++row) {
+        const uint16_t* key = halves + static_cast<size_t>(row) * args.head_dim;
+        std::byte* out = args.page_keys + (args.slot + row) * 2;
+        for (uint32_t d = 0; d < args.head_dim; ++d) {
+            __builtin_memcpy(out + d * kColumnBytes, key + d, sizeof(uint16_t));
+        }
+    }
+}
+
+template <typename V>
+void store_rows(const KvStoreArgs& args) {
+    alignas(64) uint16_t halves[kPageTokens * kHeadDimMax];
+    for (uint32_t row = 0; row < args.rows; ++row) {
+        const float* key = args.keys + row * args.stride;
+        const float* value = args.values + row * args.stride;
+        uint16_t* key_out = halves + static_cast<size_t>(row) * args.head_dim;
+        std::byte* value_out =
+            args.page_values + static_cast<size_t>(args.slot + row) * args.head_dim * 2;
+        for (uint32_t d = 0; d < args.head_dim; d += V::kLanes) {
+            V::store_halves(key_out + d, V::load(key + d));
+            V::store_halves(value_out + d * 2, V::load(value + d));
+        }
+    }
+    scatter_keys(halves, args);
+}
+
+}  // namespace
+}  // namespace rekindle::kernels

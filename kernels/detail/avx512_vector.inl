@@ -1,0 +1,131 @@
+// Sixteen floats in a register: the operations in which elementwise.inl and attention.inl are
+// written, for AVX-512. Partial loads and stores touch only the lanes they name.
+#pragma once
+#include "kernels/detail/avx512_common.inl"
+#include "kernels/kernel_table.h"
+
+namespace rekindle::kernels::avx512_vnni {
+namespace {
+
+struct Vector {
+    static constexpr uint32_t kLanes = 16;
+    static constexpr uint32_t kBlockVectors = kBlockColumns / kLanes;
+    using Floats = __m512;
+
+    static Floats all(float value) { return _mm512_set1_ps(value); }
+
+    static Floats load(const float* place) { return _mm512_loadu_ps(place); }
+
+    static void store(float* place, Floats x) { _mm512_storeu_ps(place, x); }
+
+    // The first `count` lanes; zeros behind them.
+    static Floats load_first(const float* place, uint32_t count) {
+        return _mm512_maskz_loadu_ps(first_lanes(count), place);
+    }
+
+    static void store_first(float* place, Floats x, uint32_t count) {
+        _mm512_mask_storeu_ps(place, first_lanes(count), x);
+    }
+
+    static Floats load_halves(const void* place) { return avx512_vnni::load_halves(place); }
+
+    static void store_halves(void* place, Floats x) {
+        _mm256_storeu_si256(static_cast<__m256i*>(place),
+                            _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    }
+
+    static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+
+    static Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
+
+    static Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+
+    static Floats div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+
+    // The second operand where one is NaN.
+    static Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+
+    // a * b + c, rounded once.
+    static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+
+    // Lanes [begin, end) of x, minus infinity elsewhere.
+    static Floats keep(Floats x, uint32_t begin, uint32_t end) {
+        const auto visible = static_cast<__mmask16>(first_lanes(end) & ~first_lanes(begin));
+        return _mm512_mask_mov_ps(all(-__builtin_inff()), visible, x);
+    }
+
+    static float first_lane(Floats x) { return _mm512_cvtss_f32(x); }
+
+    static float sum_lanes(Floats x) { return _mm512_reduce_add_ps(x); }
+
+    // The largest lane, in all lanes.
+    static Floats max_lanes(Floats x) { return all(_mm512_reduce_max_ps(x)); }
+
+    // exp(x) within 2 units in the last place; 0 below -104, infinity above 88.73, NaN for NaN.
+    // x = n ln 2 + r with ln 2 in two parts (Cody and Waite), then Cephes' polynomial for
+    // |r| < 0.35.
+    static Floats exp(Floats x) {
+        // NaN stays: max and min return their second operand then.
+        const Floats clamped = _mm512_min_ps(all(90.0F), _mm512_max_ps(all(-105.0F), x));
+        const Floats n = _mm512_roundscale_ps(mul(clamped, all(0x1.715476p0F)),
+                                              _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        Floats r = _mm512_fnmadd_ps(n, all(0.693359375F), clamped);
+        r = _mm512_fnmadd_ps(n, all(-2.12194440e-4F), r);
+        Floats p = fma(all(1.9875691500e-4F), r, all(1.3981999507e-3F));
+        p = fma(p, r, all(8.3334519073e-3F));
+        p = fma(p, r, all(4.1665795894e-2F));
+        p = fma(p, r, all(1.6666665459e-1F));
+        p = fma(p, r, all(5.0000001201e-1F));
+        p = fma(p, mul(r, r), r);
+        return _mm512_scalef_ps(add(p, all(1.0F)), n);
+    }
+
+    // The first kLanes / 2 values, each twice: a pair has one angle.
+    static Floats load_pairs(const float* place, uint32_t lanes) {
+        const __m512i twice = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+        const uint32_t pairs = lanes < kLanes ? lanes / 2 : kLanes / 2;
+        return _mm512_permutexvar_ps(twice, load_first(place, pairs));
+    }
+
+    // (x0 x1) -> (x0 cos - x1 sin, x0 sin + x1 cos) for each pair of lanes.
+    static Floats rotate_pairs(Floats x, Floats cos, Floats sin) {
+        return _mm512_fmaddsub_ps(x, cos, mul(_mm512_permute_ps(x, 0xb1), sin));
+    }
+
+    // One block to int8, as kernel_table.h defines it; x becomes what the rounding lost.
+    static void quantize_block(Floats (&x)[kBlockVectors], int8_t* quants, float* scale,
+                               int16_t* half_sums) {
+        const uint32_t max_bits = max_magnitude_bits(x[0], x[1]);
+        const float largest = float_from_bits(max_bits);
+        const bool special = max_bits >= 0x7f800000U || largest < kQuantizeFloor;
+        *scale = max_bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : largest / 127.0F;
+        *scale = largest < kQuantizeFloor ? 0.0F : *scale;
+        const Floats inverse = all(special ? 0.0F : 127.0F / largest);
+        for (uint32_t i = 0; i < kBlockVectors; ++i) {
+            const __m512i quant = _mm512_cvtps_epi32(mul(x[i], inverse));
+            const __m512i rounded = special ? _mm512_setzero_si512() : quant;
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + i * kLanes),
+                             _mm512_cvtepi32_epi8(rounded));
+            half_sums[i] = static_cast<int16_t>(_mm512_reduce_add_epi32(rounded));
+            x[i] = sub(x[i], mul(all(*scale), _mm512_cvtepi32_ps(rounded)));
+        }
+    }
+
+private:
+    // The largest magnitude as bits: they order as the values do, NaN above all.
+    static uint32_t max_magnitude_bits(Floats low, Floats high) {
+        const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+        const __m512i a = _mm512_and_si512(_mm512_castps_si512(low), magnitude);
+        const __m512i b = _mm512_and_si512(_mm512_castps_si512(high), magnitude);
+        return _mm512_reduce_max_epu32(_mm512_max_epu32(a, b));
+    }
+
+    static float float_from_bits(uint32_t bits) {
+        float value = 0;
+        __builtin_memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+};
+
+}  // namespace
+}  // namespace rekindle::kernels::avx512_vnni
