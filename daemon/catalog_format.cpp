@@ -70,6 +70,15 @@ Error corrupt(std::string message) {
     return Error{ErrorCode::kCorrupt, std::move(message)};
 }
 
+// What both versions say of the image in the same members.
+void read_image_facts(RecordReader& reader, DeploymentRecord& record) {
+    record.image = reader.text("image");
+    record.created_unix_s = reader.number<int64_t>("created_unix_s");
+    record.architecture = reader.text("architecture");
+    record.image_bytes = reader.number<uint64_t>("image_bytes");
+    record.context_max = reader.number<uint32_t>("context_max");
+}
+
 Result<DeploymentRecord> read_record(const json::value& value) {
     if (!value.is_object() || !value.get_object().contains("manifest")) {
         return corrupt("\"manifest\" is missing");
@@ -84,12 +93,8 @@ Result<DeploymentRecord> read_record(const json::value& value) {
     record.manifest = std::move(manifest).value();
     record.name = record.manifest.name;
     record.revision = reader.text("revision");
-    record.image = reader.text("image");
     record.source = reader.text("source");
-    record.created_unix_s = reader.number<int64_t>("created_unix_s");
-    record.architecture = reader.text("architecture");
-    record.image_bytes = reader.number<uint64_t>("image_bytes");
-    record.context_max = reader.number<uint32_t>("context_max");
+    read_image_facts(reader, record);
     if (!reader.fault().empty()) {
         return corrupt(reader.fault());
     }
@@ -149,12 +154,8 @@ Result<DeploymentEntry> read_first_version(const json::object& object) {
     record.manifest = std::move(parsed).value();
     record.name = record.manifest.name;
     record.revision = to_hex(sha256(as_bytes(first_canonical_form(object))));
-    record.image = reader.text("image");
     record.source = record.manifest.model;
-    record.created_unix_s = reader.number<int64_t>("created_unix_s");
-    record.architecture = reader.text("architecture");
-    record.image_bytes = reader.number<uint64_t>("image_bytes");
-    record.context_max = reader.number<uint32_t>("context_max");
+    read_image_facts(reader, record);
     if (!reader.fault().empty()) {
         return corrupt(reader.fault());
     }

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -54,6 +55,36 @@ std::vector<float> read_vector(kernels::WeightType type, std::span<const std::by
     }
     return values;
 }
+
+// Everything of a model file but the weights themselves, checked. The plan points into `gguf`.
+struct ReadModel {
+    std::unique_ptr<const formats::GgufFile> gguf;
+    ModelPlan plan;
+    std::vector<std::byte> tokenizer;
+    std::vector<std::byte> chat_template;  // Empty: the file has none.
+
+    static Result<ReadModel> from(std::span<const std::byte> file) {
+        Result<formats::GgufFile> parsed = formats::parse_gguf(file);
+        if (!parsed) {
+            return parsed.error();
+        }
+        auto gguf = std::make_unique<const formats::GgufFile>(std::move(parsed).value());
+        Result<ModelPlan> plan = plan_model(*gguf);
+        if (!plan) {
+            return plan.error();
+        }
+        Result<std::vector<std::byte>> tokenizer = import_tokenizer(*gguf);
+        if (!tokenizer) {
+            return tokenizer.error();
+        }
+        Result<std::vector<std::byte>> chat_template = import_chat_template(*gguf);
+        if (!chat_template) {
+            return chat_template.error();
+        }
+        return ReadModel{std::move(gguf), std::move(plan).value(), std::move(tokenizer).value(),
+                         std::move(chat_template).value()};
+    }
+};
 
 // Writes the items of one image and counts them.
 class Import {
@@ -159,61 +190,37 @@ private:
 }  // namespace
 
 Result<std::string> plan_gguf(std::span<const std::byte> file) {
-    const Result<formats::GgufFile> gguf = formats::parse_gguf(file);
-    if (!gguf) {
-        return gguf.error();
+    const Result<ReadModel> model = ReadModel::from(file);
+    if (!model) {
+        return model.error();
     }
-    const Result<ModelPlan> plan = plan_model(*gguf);
-    if (!plan) {
-        return plan.error();
-    }
-    const Result<std::vector<std::byte>> tokenizer = import_tokenizer(*gguf);
-    if (!tokenizer) {
-        return tokenizer.error();
-    }
-    const Result<std::vector<std::byte>> chat_template = import_chat_template(*gguf);
-    if (!chat_template) {
-        return chat_template.error();
-    }
-    uint64_t bytes =
-        align_up(tokenizer->size(), kPageBytes) + align_up(chat_template->size(), kPageBytes);
+    uint64_t bytes = align_up(model->tokenizer.size(), kPageBytes) +
+                     align_up(model->chat_template.size(), kPageBytes);
     json::array tensors;
-    for (const PlannedTensor& tensor : plan->tensors) {
+    for (const PlannedTensor& tensor : model->plan.tensors) {
         tensors.emplace_back(tensor.source->name);
         bytes += align_up(tensor.image_bytes(), kPageBytes);
     }
-    const snapshot::Hyperparameters& model = plan->hyperparameters;
-    const json::object index{{"architecture", model.architecture},
+    const snapshot::Hyperparameters& facts = model->plan.hyperparameters;
+    const json::object index{{"architecture", facts.architecture},
                              {"bytes", bytes},
                              {"hyperparameters",
-                              {{"layers", model.layers},
-                               {"kv_heads", model.kv_heads},
-                               {"head_dim", model.head_dim},
-                               {"context", model.context}}},
+                              {{"layers", facts.layers},
+                               {"kv_heads", facts.kv_heads},
+                               {"head_dim", facts.head_dim},
+                               {"context", facts.context}}},
                              {"tensors", std::move(tensors)}};
     return json::serialize(index);
 }
 
 Result<std::string> import_gguf(std::span<const std::byte> file, snapshot::ChunkSink sink,
                                 const ImportProgress& progress) {
-    const Result<formats::GgufFile> gguf = formats::parse_gguf(file);
-    if (!gguf) {
-        return gguf.error();
+    const Result<ReadModel> model = ReadModel::from(file);
+    if (!model) {
+        return model.error();
     }
-    const Result<ModelPlan> plan = plan_model(*gguf);
-    if (!plan) {
-        return plan.error();
-    }
-    const Result<std::vector<std::byte>> tokenizer = import_tokenizer(*gguf);
-    if (!tokenizer) {
-        return tokenizer.error();
-    }
-    const Result<std::vector<std::byte>> chat_template = import_chat_template(*gguf);
-    if (!chat_template) {
-        return chat_template.error();
-    }
-    Import import(*gguf, *plan, file.size(), progress);
-    return import.run(*tokenizer, *chat_template, std::move(sink));
+    Import import(*model->gguf, model->plan, file.size(), progress);
+    return import.run(model->tokenizer, model->chat_template, std::move(sink));
 }
 
 }  // namespace rekindle::daemon

@@ -106,26 +106,30 @@ const ChunkRecord* LocalChunkStore::find(const ChunkId& id) const {
     return at == records_.end() ? nullptr : &at->second;
 }
 
-Result<ChunkLocation> LocalChunkStore::locate(const ChunkId& id) const {
-    ChunkRecord record;
-    {
-        const std::lock_guard lock(state_);
-        const ChunkRecord* const found = find(id);
-        if (found == nullptr) {
-            return Error{ErrorCode::kNotFound, fmt::format("chunk {}: not here", id.hex())};
-        }
-        record = *found;
+Result<ChunkRecord> LocalChunkStore::record_of(const ChunkId& id) const {
+    const std::lock_guard lock(state_);
+    const ChunkRecord* const found = find(id);
+    if (found == nullptr) {
+        return Error{ErrorCode::kNotFound, fmt::format("chunk {}: not here", id.hex())};
     }
-    const PackFiles::Descriptor file = packs_->descriptor(record.place.pack);
+    return *found;
+}
+
+Result<ChunkLocation> LocalChunkStore::locate(const ChunkId& id) const {
+    const auto record = record_of(id);
+    if (!record) {
+        return record.error();
+    }
+    const PackFiles::Descriptor file = packs_->descriptor(record->place.pack);
     if (file.fd < 0) {
         return Error{ErrorCode::kCorrupt, fmt::format("chunk {}: the file {} is missing", id.hex(),
-                                                      packs_->path(record.place.pack))};
+                                                      packs_->path(record->place.pack))};
     }
     return ChunkLocation{.fd = file.fd,
                          .direct = file.direct,
-                         .offset = record.place.offset,
-                         .stored_bytes = record.stored_bytes,
-                         .codec = record.codec};
+                         .offset = record->place.offset,
+                         .stored_bytes = record->stored_bytes,
+                         .codec = record->codec};
 }
 
 Result<std::string> LocalChunkStore::image_index(const std::string& digest) const {

@@ -54,7 +54,9 @@ private:
     Result<ChunkRecords> recount(const ImageIndex& index, int sign) const;
     void apply(const ChunkRecords& changed);
 
-    const ChunkRecord* find(const ChunkId& id) const;
+    const ChunkRecord* find(const ChunkId& id) const;  // Under state_.
+    // kNotFound when the chunk is not here.
+    Result<ChunkRecord> record_of(const ChunkId& id) const;
 
     const std::string folder_;
     const UniqueFd lock_;  // flock on `folder`/lock, held while the store is open.

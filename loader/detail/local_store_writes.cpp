@@ -42,27 +42,22 @@ Result<void> read_stored(int fd, const ChunkRecord& record, std::span<std::byte>
 }  // namespace
 
 Result<Mapping> LocalChunkStore::read(const ChunkId& id) const {
-    ChunkRecord record;
-    {
-        const std::lock_guard lock(state_);
-        const ChunkRecord* const found = find(id);
-        if (found == nullptr) {
-            return Error{ErrorCode::kNotFound, fmt::format("chunk {}: not here", id.hex())};
-        }
-        record = *found;
+    const auto record = record_of(id);
+    if (!record) {
+        return record.error();
     }
-    const PackFiles::Descriptor file = packs_->descriptor(record.place.pack);
-    auto plain = allocate_pages(record.plain_bytes);
+    const PackFiles::Descriptor file = packs_->descriptor(record->place.pack);
+    auto plain = allocate_pages(record->plain_bytes);
     if (!plain) {
         return plain;
     }
-    const auto got = file.fd < 0 ? errno_error(packs_->path(record.place.pack), ENOENT)
-                                 : read_stored(file.fd, record, plain->span());
+    const auto got = file.fd < 0 ? errno_error(packs_->path(record->place.pack), ENOENT)
+                                 : read_stored(file.fd, *record, plain->span());
     if (!got || sha256(plain->span()) != id.digest) {
         return Error{
             ErrorCode::kCorrupt,
-            fmt::format("chunk {} at {} of {} is damaged{}", id.hex(), record.place.offset,
-                        packs_->path(record.place.pack), got ? "" : ": " + got.error().message)};
+            fmt::format("chunk {} at {} of {} is damaged{}", id.hex(), record->place.offset,
+                        packs_->path(record->place.pack), got ? "" : ": " + got.error().message)};
     }
     return plain;
 }

@@ -117,29 +117,7 @@ Task<> Handler::relay() {
             break;
         }
     }
-    if (world_.points.hit(Point::kClientBeforeFinish)) {
-        co_return;
-    }
-    attempt_.finish_called = true;
-    attempt_.sampled_at_finish = attempt_.relayed;
-    auto usage = co_await stream_->finish();
-    if (!usage) {
-        co_await fail(usage.error());
-        co_return;
-    }
-    if (world_.points.dead()) {
-        co_return;
-    }
-    attempt_.acknowledged = *usage;
-    if (world_.points.hit(Point::kClientAfterFinish) ||
-        world_.points.hit(Point::kClientBeforeLast)) {
-        co_return;
-    }
-    const bool sent = co_await write("[DONE]", 0);
-    if (sent) {
-        end(Ending::kDone);
-        world_.points.hit(Point::kClientAfterLast);
-    }
+    co_await close_books("[DONE]", 0);
 }
 
 Task<> Handler::collect() {
@@ -160,13 +138,20 @@ Task<> Handler::collect() {
             attempt_.prompt_ready = true;
         }
     }
+    const uint32_t carried = std::exchange(undelivered_, 0);
+    co_await close_books(attempt_.text, carried);
+}
+
+// The bill, and then the client's last bytes, which carry `carried` tokens.
+Task<> Handler::close_books(std::string last, uint32_t carried) {
     if (world_.points.hit(Point::kClientBeforeFinish)) {
         co_return;
     }
     attempt_.finish_called = true;
     attempt_.sampled_at_finish = attempt_.relayed;
-    const uint32_t tokens = std::exchange(undelivered_, 0);
-    stream_->delivered(tokens);
+    if (carried > 0) {
+        stream_->delivered(carried);
+    }
     auto usage = co_await stream_->finish();
     if (!usage) {
         co_await fail(usage.error());
@@ -180,7 +165,7 @@ Task<> Handler::collect() {
         world_.points.hit(Point::kClientBeforeLast)) {
         co_return;
     }
-    const bool sent = co_await write(attempt_.text, tokens);
+    const bool sent = co_await write(std::move(last), carried);
     if (sent) {
         end(Ending::kDone);
         world_.points.hit(Point::kClientAfterLast);

@@ -31,6 +31,7 @@ public:
 private:
     Task<> relay();
     Task<> collect();
+    Task<> close_books(std::string last, uint32_t carried);
     Task<> fail(Error error);
     // False when the client is gone, or the daemon is.
     Task<bool> write(std::string bytes, uint32_t tokens);
