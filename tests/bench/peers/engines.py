@@ -48,7 +48,7 @@ def ik(binaries, model, threads, batches):
     bench = output_of([binaries / "llama-bench", "-m", model, "-t", threads, "-p", PREFILL, "-n", 0,
                        "-fa", 1, "-rtr", 1, "-r", 2, "-o", "json"])
     figures = {"prefill": json.loads(bench)[0]["avg_ts"]}
-    figures.update(batched(binaries, model, threads, batches, ["-fa", "-rtr"]))
+    figures.update(batched(binaries, model, threads, batches, ["-fa", "on", "-rtr"]))
     return figures
 
 
