@@ -45,7 +45,8 @@ std::optional<std::vector<TokenId>> tokens_of(const snapshot::ImageView& view,
     if (add_bos) {
         tokens.push_back(tokenizer->bos().value());
     }
-    tokenizer->encode(text, false, tokens);
+    auto scratch = tokenizer->new_scratch();
+    tokenizer->encode(text, false, scratch, tokens);
     return tokens;
 }
 
