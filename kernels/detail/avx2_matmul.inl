@@ -16,9 +16,9 @@ namespace {
 constexpr uint32_t kTokenTile = 4;    // 8 int16 sums beside weights, a broadcast and a product.
 constexpr uint32_t kTokenChunk = 64;  // Tokens that pass over a panel before the next one starts.
 
-// Slices unpacked at a time, with twice the bytes for wide types: half of the first-level cache.
-constexpr uint32_t kUnpackedSlices = 32;
-constexpr uint32_t kUnpackedWideSlices = 16;
+// Slices that all tiles of a chunk go over before the next ones: unpacked, half of the first-level
+// cache.
+constexpr uint32_t kStretchSlices = 32;
 
 using ChunkSums = float[kTokenChunk][kPanelRows];
 
@@ -101,11 +101,10 @@ void unpacked_part(const std::byte* panel, const Activations& x, const Part& par
     static constexpr Tile kTiles[kTokenTile + 1] = {
         nullptr, unpacked_tile<kShape, 1>, unpacked_tile<kShape, 2>, unpacked_tile<kShape, 3>,
         unpacked_tile<kShape, 4>};
-    constexpr uint32_t kStretch = kShape.wide ? kUnpackedWideSlices : kUnpackedSlices;
-    UnpackedSlice<kShape> weights[kStretch];
-    for (uint32_t first = 0; first < part.slices; first += kStretch) {
+    UnpackedSlice<kShape> weights[kStretchSlices];
+    for (uint32_t first = 0; first < part.slices; first += kStretchSlices) {
         const uint32_t left = part.slices - first;
-        const uint32_t slices = left < kStretch ? left : kStretch;
+        const uint32_t slices = left < kStretchSlices ? left : kStretchSlices;
         for (uint32_t slice = 0; slice < slices; ++slice) {
             const uint32_t place = first + slice;
             const std::byte* block = panel + place / Type::kSlices * Type::kBlock.bytes;
@@ -119,18 +118,36 @@ void unpacked_part(const std::byte* panel, const Activations& x, const Part& par
     }
 }
 
+// Up to Type::kPackedTokens tokens: every tile unpacks for itself, the first one out of memory.
+template <typename Type>
+void packed_part(const std::byte* panel, const Activations& x, const Part& part, const Terms& terms,
+                 ChunkSums& sums) {
+    using Tile = void (*)(const std::byte*, uint32_t, TileTokens, float(*)[kPanelRows]);
+    constexpr uint32_t kWidest = Type::kPackedTokens < kTokenTile ? 2 : kTokenTile;
+    static constexpr Tile kTiles[] = {nullptr, packed_tile<Type, 1>, packed_tile<Type, 2>,
+                                      packed_tile<Type, kWidest - 1>, packed_tile<Type, kWidest>};
+    const uint32_t stretch = part.tokens > kWidest ? kStretchSlices : part.slices;
+    for (uint32_t first = 0; first < part.slices; first += stretch) {
+        const uint32_t left = part.slices - first;
+        const std::byte* block = panel + first / Type::kSlices * Type::kBlock.bytes;
+        for (uint32_t token = 0; token < part.tokens; token += kWidest) {
+            const uint32_t tokens = part.tokens - token;
+            kTiles[tokens < kWidest ? tokens : kWidest](
+                block, left < stretch ? left : stretch,
+                tile_tokens<Type>(x, part, terms, token, first), sums + token);
+        }
+    }
+}
+
 template <typename Type>
 void quantised_part(const std::byte* panel, const Activations& x, const Part& part,
                     const Terms& terms, ChunkSums& sums) {
-    using Tile = void (*)(const std::byte*, uint32_t, TileTokens, float(*)[kPanelRows]);
-    static constexpr Tile kTiles[kTokenTile + 1] = {nullptr, packed_tile<Type, 1>,
-                                                    packed_tile<Type, 2>, packed_tile<Type, 3>,
-                                                    packed_tile<Type, 4>};
     panel += static_cast<size_t>(part.first / Type::kSlices) * Type::kBlock.bytes;
-    if (part.tokens > kTokenTile) {
-        return unpacked_part<Type>(panel, x, part, terms, sums);
+    if (part.tokens <= Type::kPackedTokens) {
+        packed_part<Type>(panel, x, part, terms, sums);
+    } else if constexpr (Type::kPackedTokens < kTokenChunk) {
+        unpacked_part<Type>(panel, x, part, terms, sums);
     }
-    kTiles[part.tokens](panel, part.slices, tile_tokens<Type>(x, part, terms, 0, 0), sums);
 }
 
 // Float types: one k of eight rows.
@@ -219,7 +236,7 @@ uint32_t chunk_tokens(uint32_t tokens) {
 
 // Parts of k for as many slices as the terms of `tokens` tokens have room for.
 uint32_t part_slices(uint32_t slices, uint32_t tokens) {
-    const uint32_t most = kTermsMax / tokens / kUnpackedSlices * kUnpackedSlices;
+    const uint32_t most = kTermsMax / tokens / kStretchSlices * kStretchSlices;
     return slices < most ? slices : most;
 }
 

@@ -3,9 +3,7 @@
 //   kBlock        the packed block's layout, kSlices slices of 32 columns
 //   kShape        how its quants are multiplied, and which of the functions below it has
 //   kBias         weight = quant - kBias with quant unsigned
-//   kPackedTokens up to so many tokens are multiplied without writing unpacked weights to memory:
-//   4,
-//                 or 2 where unpacking is long
+//   kPackedTokens up to so many tokens each tile unpacks for itself: 2 where that is long
 //   group()       8 rows x 4 columns of uint8, group g of the slice's 8; wide types: of int8
 //   scales()      floats, a row each; offsets() likewise
 //   factors()     int16 pairs a row: what multiplies columns 0 to 15 and 16 to 31; mins() likewise
@@ -122,7 +120,7 @@ struct PlainType {
     static constexpr bool kQuantised = true;
     static constexpr uint32_t kSlices = 1;
     static constexpr int32_t kBias = 0;
-    static constexpr uint32_t kPackedTokens = 4;
+    static constexpr uint32_t kPackedTokens = 16;
 
     [[gnu::always_inline]] static __m256 scales(const std::byte* block, uint32_t /*slice*/,
                                                 uint32_t rows) {
@@ -186,6 +184,8 @@ struct Q5_1 : OffsetType<detail::kQ5_1Layout> {
 
 struct WideType : PlainType {
     static constexpr Shape kShape{.wide = true};
+    static constexpr uint32_t kPackedTokens =
+        ~0U;  // Hardly anything to unpack beside the products.
 };
 
 struct Q8_0 : WideType {

@@ -1,11 +1,14 @@
-// Matrix products of the sizes of a small model: operations per second (a multiply and an add are
-// two), tokens per second for one matrix, and the share of the int8 peak that this same run
-// measured.
-//   kernels_bench [--benchmark_filter=avx512.*Q4_1]
-// The peak is that of 512-bit vpdpbusd on registers; where the CPU lacks it the share is left out.
+// Matrix products of the sizes of small models. `op/s` are the operations per second
+// (a multiply and an add are two) of the fastest repetition, so that work beside the benchmark
+// disturbs it less; `of_int8_%` is their share of the limit that this same run measured
+// (kernel_limits.h says what it counts).
+// `stream` multiplies a matrix that no cache holds, as decoding does: bytes of weights per second,
+// and `of_memory_%` of what as many threads read at most.
+//   kernels_bench [--benchmark_filter=avx2/Q4_1]
 #include "kernels/kernel_table.h"
 #include "kernels/pack.h"
 #include "kernels/weight_types.h"
+#include "tests/bench/kernel_limits.h"
 
 #include <benchmark/benchmark.h>
 
@@ -14,6 +17,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -22,48 +26,10 @@ namespace {
 
 using namespace rekindle::kernels;
 
-// Twelve independent chains of vpdpbusd, more than latency times throughput of any core so far.
-__attribute__((target("avx512f,avx512vnni"))) void run_int8_chains(uint64_t rounds) {
-    for (uint64_t round = 0; round < rounds; ++round) {
-        __asm__ volatile(
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm0\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm1\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm2\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm3\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm4\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm5\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm6\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm7\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm8\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm9\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm10\n\t"
-            "vpdpbusd %%zmm30, %%zmm31, %%zmm11\n\t"
-            :
-            :
-            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
-              "xmm10", "xmm11");
-    }
-}
+using rekindle::tests::int8_limit;
+using rekindle::tests::memory_read_limit;
 
-// Operations per second of one core; 0 if this CPU has no 512-bit VNNI. Measured once, best of 5.
-double int8_peak() {
-    static const double peak = [] {
-        if (find_kernel_table("avx512_vnni") == nullptr) {
-            return 0.0;
-        }
-        constexpr uint64_t kRounds = 4'000'000;
-        constexpr double kOperations = 12.0 * 64 * 2;  // 64 products and sums an instruction.
-        double best = 0;
-        for (int attempt = 0; attempt < 5; ++attempt) {
-            const auto start = std::chrono::steady_clock::now();
-            run_int8_chains(kRounds);
-            const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-            best = std::max(best, kRounds * kOperations / took.count());
-        }
-        return best;
-    }();
-    return peak;
-}
+constexpr uint32_t kStreamThreadsMax = 2;
 
 struct Problem {
     Problem(WeightType type, uint32_t rows, uint32_t k, uint32_t tokens, const KernelTable& table)
@@ -106,58 +72,106 @@ struct Problem {
     Activations inputs;
 };
 
-void multiply(benchmark::State& state, const KernelTable* table, WeightType type, uint32_t rows) {
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void multiply(benchmark::State& state, const KernelTable* table, WeightType type, double limit) {
+    constexpr uint32_t kRows = 192;  // Short enough to run between two interruptions.
     const auto k = static_cast<uint32_t>(state.range(0));
     const auto tokens = static_cast<uint32_t>(state.range(1));
-    Problem problem(type, rows, k, tokens, *table);
-    const uint32_t panels = (rows + kPanelRows - 1) / kPanelRows;
-    const double peak = int8_peak();
-    const auto start = std::chrono::steady_clock::now();
+    Problem problem(type, kRows, k, tokens, *table);
+    double best = 1e9;
     for (auto _ : state) {
-        table->matmul(problem.matrix, 0, panels, problem.inputs, problem.out.data(), rows);
-        benchmark::DoNotOptimize(problem.out.data());
+        const auto start = std::chrono::steady_clock::now();
+        table->matmul(problem.matrix, 0, kRows / kPanelRows, problem.inputs, problem.out.data(),
+                      kRows);
         benchmark::ClobberMemory();
+        best = std::min(best, seconds_since(start));
     }
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    const double operations = static_cast<double>(state.iterations()) * 2.0 * rows * k * tokens;
-    state.counters["op/s"] = benchmark::Counter(operations, benchmark::Counter::kIsRate);
-    state.counters["tok/s"] = benchmark::Counter(static_cast<double>(state.iterations()) * tokens,
-                                                 benchmark::Counter::kIsRate);
-    if (peak > 0) {
-        state.counters["of_peak_%"] = 100 * operations / took.count() / peak;
+    const double rate = 2.0 * kRows * k * tokens / best;
+    state.counters["op/s"] = rate;
+    if (limit > 0) {
+        state.counters["of_int8_%"] = 100 * rate / limit;
     }
 }
 
-void register_table(const KernelTable* table) {
+// One matrix for all threads, each with its part of the panels.
+void stream(benchmark::State& state, const KernelTable* table, WeightType type,
+            const double* memory_limits) {
+    constexpr uint32_t kRows = 49152;
+    constexpr uint32_t kColumns = 2048;
+    static std::unique_ptr<Problem> problem;
+    const auto tokens = static_cast<uint32_t>(state.range(0));
+    if (state.thread_index() == 0) {
+        problem = std::make_unique<Problem>(type, kRows, kColumns, tokens, *table);
+    }
+    const auto threads = static_cast<uint32_t>(state.threads());
+    const auto thread = static_cast<uint32_t>(state.thread_index());
+    constexpr uint32_t kPanels = kRows / kPanelRows;
+    std::optional<std::chrono::steady_clock::time_point> start;  // When all threads are there.
+    for (auto _ : state) {
+        if (!start) {
+            start = std::chrono::steady_clock::now();
+        }
+        table->matmul(problem->matrix, kPanels * thread / threads, kPanels * (thread + 1) / threads,
+                      problem->inputs, problem->out.data(), kRows);
+        benchmark::ClobberMemory();
+    }
+    const double rate = static_cast<double>(state.iterations()) *
+                        static_cast<double>(packed_bytes(type, kRows, kColumns)) /
+                        seconds_since(*start);
+    state.counters["B/s"] = benchmark::Counter(rate, benchmark::Counter::kAvgThreads);
+    state.counters["of_memory_%"] = benchmark::Counter(100 * rate / memory_limits[threads - 1],
+                                                       benchmark::Counter::kAvgThreads);
+}
+
+void register_products(const KernelTable* table, const double* memory_limits) {
     const std::string prefix(table->name);
+    const double limit = int8_limit(table->name);
+    if (limit > 0) {
+        benchmark::AddCustomContext(prefix + "_int8_limit_op/s", std::to_string(limit));
+    }
     for (const WeightType type : kWeightTypes) {
         const std::string name = prefix + "/" + std::string(weight_type_traits(type).name);
-        auto* bench = benchmark::RegisterBenchmark(name.c_str(), multiply, table, type, 576U);
-        for (const int64_t k : {576, 1536}) {
+        auto* bench = benchmark::RegisterBenchmark(name.c_str(), multiply, table, type, limit);
+        for (const int64_t k : {576, 1536, 2048, 8192}) {
             if (k % weight_type_traits(type).block_columns != 0) {
                 continue;
             }
-            for (const int64_t tokens : {1, 2, 4, 8, 12, 32, 480}) {
+            for (const int64_t tokens : {1, 2, 4, 8, 12, 64, 512}) {
                 bench->Args({k, tokens});
             }
         }
         bench->ArgNames({"k", "tokens"});
+        benchmark::RegisterBenchmark((name + "/stream").c_str(), stream, table, type, memory_limits)
+            ->ArgName("tokens")
+            ->Arg(1)
+            ->Arg(4)
+            ->Arg(8)
+            ->UseRealTime()
+            ->ThreadRange(1, kStreamThreadsMax);
     }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+    double memory_limits[kStreamThreadsMax];
+    for (uint32_t threads = 1; threads <= kStreamThreadsMax; ++threads) {
+        memory_limits[threads - 1] = memory_read_limit(threads);
+        benchmark::AddCustomContext("memory_read_limit_B/s/threads:" + std::to_string(threads),
+                                    std::to_string(memory_limits[threads - 1]));
+    }
     for (const char* name : {"scalar", "avx2", "avx512_vnni"}) {
         if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
-            register_table(table);
+            register_products(table, memory_limits);
         }
     }
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
         return 1;
     }
-    benchmark::AddCustomContext("int8_peak_op/s", std::to_string(int8_peak()));
     benchmark::RunSpecifiedBenchmarks();
     return 0;
 }
