@@ -1,12 +1,13 @@
 // Attention over paged F16 keys and values, for any register width: `V` is the Vector of an
 // instruction set. A tile of queries (rows of one sequence x the heads of one KV head) goes through
-// the pages together, so that a page is read and converted once for all of them.
+// the pages together, so that a page is read once for all of them. It is converted in registers,
+// for each block of at most six queries: that runs beside the fused multiply-adds.
 //
 // A query's bits depend on its position and window alone. For each page from position 0 on:
-//     score[p]  = fma over d ascending of (query[d] * scale) * key[d][p]
+//     score[p]  = fma over d ascending of (query[d] * scale * log2 e) * key[d][p]
 //     max, sum  = of the scores up to here, the sum in one partial sum a lane
-//     out[d]    = out[d] * exp(max before - max), then fma over visible p ascending of
-//                 exp(score[p] - max) * value[p][d]
+//     out[d]    = out[d] * 2^(max before - max), then fma over visible p ascending of
+//                 2^(score[p] - max) * value[p][d]
 // and out / sum at the end. Tiles only choose how many such chains run side by side.
 // For files that are compiled for one instruction set; internal linkage, see README.md.
 #pragma once
@@ -17,38 +18,30 @@
 namespace rekindle::kernels {
 namespace {
 
-constexpr uint32_t kQueryBlock = 6;        // x 2 vectors: 12 of AVX2's 16 registers accumulate.
-constexpr uint32_t kTileQueriesMax = 96;   // Converting a page is 4 % of the work on it then.
-constexpr uint32_t kTileFloatsMax = 8192;  // 32 KiB of queries; the second-level cache holds all.
-constexpr uint32_t kHeadDimStep = 16;      // head_dim is a multiple of it.
+constexpr uint32_t kQueryBlock = 6;    // x 2 vectors: 12 of AVX2's 16 registers accumulate.
+constexpr uint32_t kTileQueries = 48;  // Reading a page into the first-level cache is 2 % then.
+constexpr uint32_t kHalfBytes = 2;
+constexpr uint32_t kHeadDimStep = 16;  // head_dim is a multiple of it.
+// A constant stride spares address arithmetic; not a power of two, so that cache sets are shared
+// evenly.
+constexpr uint32_t kQueryStride = kHeadDimMax + 16;
 
 template <typename V>
 struct AttentionTile {
     static constexpr uint32_t kPageVectors = kPageTokens / V::kLanes;
 
-    alignas(64) float queries[kTileFloatsMax];          // [queries][head_dim], scaled
-    alignas(64) float page[kPageTokens * kHeadDimMax];  // Keys or values, as they lie in a page.
-    alignas(64) float weights[kTileQueriesMax][kPageTokens];  // Scores, then exp(score - max).
-    alignas(64) float sums[kTileQueriesMax][V::kLanes];
-    float max[kTileQueriesMax];
-    float shrink[kTileQueriesMax];  // Of what was accumulated before this page.
-    float* out[kTileQueriesMax];    // [head_dim] of each query
+    alignas(64) float queries[kTileQueries][kQueryStride];  // [queries][head_dim], scaled
+    alignas(64) float weights[kTileQueries][kPageTokens];   // Scores, then 2^(score - max).
+    alignas(64) float sums[kTileQueries][V::kLanes];
+    float max[kTileQueries];
+    float shrink[kTileQueries];  // Of what was accumulated before this page.
+    float* out[kTileQueries];    // [head_dim] of each query
 };
 
-// Keys or values as they lie in the page, or converted before.
-template <typename V>
-struct HalfSource {
-    const std::byte* base;
-
-    typename V::Floats load(size_t index) const { return V::load_halves(base + 2 * index); }
-};
-
-template <typename V>
-struct FloatSource {
-    const float* base;
-
-    typename V::Floats load(size_t index) const { return V::load(base + index); }
-};
+// Accumulators of a query, so that a block has at most 12.
+constexpr uint32_t block_vectors(uint32_t queries) {
+    return queries <= kQueryBlock / 2 ? 4 : 2;
+}
 
 // run<n>(first) for blocks of at most kQueryBlock queries, as equal as can be.
 template <typename Run>
@@ -80,10 +73,50 @@ template <typename Run>
     }
 }
 
+// acc[q][v] += factors[q * stride] * load(v). The fewer of factors and vectors are held in
+// registers.
+template <typename V, uint32_t kQueries, uint32_t kVectors, typename Load>
+[[gnu::always_inline]] inline void accumulate(typename V::Floats (&acc)[kQueries][kVectors],
+                                              const float* factors, size_t stride,
+                                              const Load& load) {
+    if constexpr (kQueries < kVectors) {
+        typename V::Floats factor[kQueries];
+        for (uint32_t q = 0; q < kQueries; ++q) {
+            factor[q] = V::all(factors[q * stride]);
+        }
+#pragma clang loop unroll(full)
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            const auto vector = load(v);
+#pragma clang loop unroll(full)
+            for (uint32_t q = 0; q < kQueries; ++q) {
+                acc[q][v] = V::fma(factor[q], vector, acc[q][v]);
+            }
+            if constexpr (kQueries == 3) {
+                V::settle(acc[0][v], acc[1][v], acc[2][v]);
+            }
+        }
+    } else {
+        typename V::Floats vector[kVectors];
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            vector[v] = load(v);
+        }
+#pragma clang loop unroll(full)
+        for (uint32_t q = 0; q < kQueries; ++q) {
+            const auto factor = V::all(factors[q * stride]);
+#pragma clang loop unroll(full)
+            for (uint32_t v = 0; v < kVectors; ++v) {
+                acc[q][v] = V::fma(factor, vector[v], acc[q][v]);
+            }
+        }
+    }
+}
+
 // Scores of kQueries queries for the whole page; what a row does not see is masked later.
-template <typename V, uint32_t kQueries, uint32_t kVectors, typename Source>
-void score_block(const Source& keys, const float* queries, uint32_t head_dim,
-                 float (*scores)[kPageTokens]) {
+template <typename V, uint32_t kQueries>
+void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim, uint32_t query) {
+    constexpr uint32_t kPageVectors = AttentionTile<V>::kPageVectors;
+    constexpr uint32_t kWanted = block_vectors(kQueries);
+    constexpr uint32_t kVectors = kWanted < kPageVectors ? kWanted : kPageVectors;
     for (uint32_t first = 0; first < kPageTokens; first += kVectors * V::kLanes) {
         typename V::Floats acc[kQueries][kVectors];
         for (auto& row : acc) {
@@ -91,32 +124,25 @@ void score_block(const Source& keys, const float* queries, uint32_t head_dim,
                 sum = V::all(0);
             }
         }
-        for (uint32_t d = 0; d < head_dim; ++d) {
-            typename V::Floats key[kVectors];
-#pragma clang loop unroll(full)
-            for (uint32_t v = 0; v < kVectors; ++v) {
-                key[v] = keys.load(static_cast<size_t>(d) * kPageTokens + first + v * V::kLanes);
-            }
-#pragma clang loop unroll(full)
-            for (uint32_t q = 0; q < kQueries; ++q) {
-                const auto factor = V::all(queries[static_cast<size_t>(q) * head_dim + d]);
-#pragma clang loop unroll(full)
-                for (uint32_t v = 0; v < kVectors; ++v) {
-                    acc[q][v] = V::fma(factor, key[v], acc[q][v]);
-                }
-            }
+        const float* factors = tile.queries[query];
+        const std::byte* key = keys + static_cast<size_t>(first) * kHalfBytes;
+        for (uint32_t d = 0; d < head_dim; ++d, key += kPageTokens * kHalfBytes) {
+            accumulate<V>(acc, factors + d, kQueryStride,
+                          [&](uint32_t v) __attribute__((always_inline)) {
+                              return V::load_halves(key + v * V::kLanes * kHalfBytes);
+                          });
         }
         for (uint32_t q = 0; q < kQueries; ++q) {
             for (uint32_t v = 0; v < kVectors; ++v) {
-                V::store(scores[q] + first + v * V::kLanes, acc[q][v]);
+                V::store(tile.weights[query + q] + first + v * V::kLanes, acc[q][v]);
             }
         }
     }
 }
 
 // Values d to d + kVectors * kLanes - 1 of kQueries queries, over positions [begin, end).
-template <typename V, uint32_t kQueries, uint32_t kVectors, typename Source>
-[[gnu::always_inline]] inline void add_values(AttentionTile<V>& tile, const Source& values,
+template <typename V, uint32_t kQueries, uint32_t kVectors>
+[[gnu::always_inline]] inline void add_values(AttentionTile<V>& tile, const std::byte* values,
                                               uint32_t head_dim, uint32_t query, uint32_t d,
                                               uint32_t begin, uint32_t end) {
     typename V::Floats acc[kQueries][kVectors];
@@ -127,20 +153,13 @@ template <typename V, uint32_t kQueries, uint32_t kVectors, typename Source>
         }
     }
     const float* weights = tile.weights[query];
-    for (uint32_t p = begin; p < end; ++p) {
-        typename V::Floats value[kVectors];
-#pragma clang loop unroll(full)
-        for (uint32_t v = 0; v < kVectors; ++v) {
-            value[v] = values.load(static_cast<size_t>(p) * head_dim + d + v * V::kLanes);
-        }
-#pragma clang loop unroll(full)
-        for (uint32_t q = 0; q < kQueries; ++q) {
-            const auto weight = V::all(weights[q * kPageTokens + p]);
-#pragma clang loop unroll(full)
-            for (uint32_t v = 0; v < kVectors; ++v) {
-                acc[q][v] = V::fma(weight, value[v], acc[q][v]);
-            }
-        }
+    const size_t row_bytes = static_cast<size_t>(head_dim) * kHalfBytes;
+    const std::byte* value = values + begin * row_bytes + d * kHalfBytes;
+    for (uint32_t p = begin; p < end; ++p, value += row_bytes) {
+        accumulate<V>(acc, weights + p, kPageTokens,
+                      [&](uint32_t v) __attribute__((always_inline)) {
+                          return V::load_halves(value + v * V::kLanes * kHalfBytes);
+                      });
     }
     for (uint32_t q = 0; q < kQueries; ++q) {
         for (uint32_t v = 0; v < kVectors; ++v) {
@@ -149,10 +168,10 @@ template <typename V, uint32_t kQueries, uint32_t kVectors, typename Source>
     }
 }
 
-template <typename V, uint32_t kQueries, typename Source>
-void value_block(AttentionTile<V>& tile, const Source& values, uint32_t head_dim, uint32_t query,
+template <typename V, uint32_t kQueries>
+void value_block(AttentionTile<V>& tile, const std::byte* values, uint32_t head_dim, uint32_t query,
                  uint32_t begin, uint32_t end) {
-    constexpr uint32_t kVectors = kQueries <= kQueryBlock / 2 ? 4 : 2;
+    constexpr uint32_t kVectors = block_vectors(kQueries);
     constexpr uint32_t kLastVectors = kHeadDimStep / V::kLanes;
     uint32_t d = 0;
     for (; d + kVectors * V::kLanes <= head_dim; d += kVectors * V::kLanes) {
@@ -190,13 +209,13 @@ template <typename V>
     auto sum = V::load(tile.sums[query]);
     tile.shrink[query] = 1;
     if (max != before) {
-        const auto shrink = V::exp(V::sub(V::all(before), largest));
+        const auto shrink = V::exp2_negative(V::sub(V::all(before), largest));
         sum = V::mul(sum, shrink);
         tile.shrink[query] = V::first_lane(shrink);
         tile.max[query] = max;
     }
     for (uint32_t v = 0; v < kVectors; ++v) {
-        const auto weight = V::exp(V::sub(x[v], largest));
+        const auto weight = V::exp2_negative(V::sub(x[v], largest));
         V::store(scores + v * V::kLanes, weight);
         sum = V::add(sum, weight);
     }
@@ -221,24 +240,19 @@ struct PageView {
     return view;
 }
 
-template <typename V, typename Source>
-void score_queries(AttentionTile<V>& tile, const Source& keys, uint32_t head_dim, uint32_t first,
-                   uint32_t end) {
-    for_query_blocks(first, end, [&]<uint32_t kQueries>(uint32_t query) {
-        constexpr uint32_t kWanted = kQueries <= kQueryBlock / 2 ? 4 : 2;
-        constexpr uint32_t kPageVectors = AttentionTile<V>::kPageVectors;
-        score_block < V, kQueries,
-            kWanted<kPageVectors ? kWanted : kPageVectors>(
-                keys, tile.queries + static_cast<size_t>(query) * head_dim, head_dim,
-                tile.weights + query);
+template <typename V>
+void score_queries(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim,
+                   uint32_t queries) {
+    for_query_blocks(0, queries, [&]<uint32_t kQueries>(uint32_t query) {
+        score_block<V, kQueries>(tile, keys, head_dim, query);
     });
 }
 
 // A row that does not see the whole page takes its values alone: what it does not see must not
 // touch it, be it NaN. Rows that see all of it are taken together.
-template <typename V, typename Source>
+template <typename V>
 void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position,
-                     const Source& values) {
+                     const std::byte* values) {
     const auto add = [&](uint32_t first_row, uint32_t end_row, PageView view) {
         for_query_blocks(
             first_row * args.group, end_row * args.group, [&]<uint32_t kQueries>(uint32_t query) {
@@ -261,27 +275,12 @@ void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t
     add(args.rows - whole, args.rows, {0, kPageTokens});
 }
 
-template <typename V>
-void convert_halves(const std::byte* halves, uint32_t count, float* out) {
-    for (uint32_t i = 0; i < count; i += V::kLanes) {
-        V::store(out + i, V::load_halves(halves + static_cast<size_t>(i) * 2));
-    }
-}
-
 // args: the rows of one tile.
 template <typename V>
 void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position) {
     const std::byte* page = args.pages[page_position / kPageTokens];
-    const uint32_t halves = kPageTokens * args.head_dim;
     const uint32_t queries = args.rows * args.group;
-    const bool convert = queries > kQueryBlock;  // More than one block reads the page.
-    const std::byte* keys = page + args.key_offset;
-    if (convert) {
-        convert_halves<V>(keys, halves, tile.page);
-        score_queries(tile, FloatSource<V>{tile.page}, args.head_dim, 0, queries);
-    } else {
-        score_queries(tile, HalfSource<V>{keys}, args.head_dim, 0, queries);
-    }
+    score_queries(tile, page + args.key_offset, args.head_dim, queries);
     for (uint32_t query = 0; query < queries; ++query) {
         const uint32_t position = args.position + query / args.group;
         const PageView view = page_view(position, args.window, page_position);
@@ -289,26 +288,20 @@ void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t pag
             absorb_scores(tile, query, view.begin, view.end);
         }
     }
-    const std::byte* values = page + args.value_offset;
-    if (convert) {
-        convert_halves<V>(values, halves, tile.page);
-        add_rows_values(tile, args, page_position, FloatSource<V>{tile.page});
-    } else {
-        add_rows_values(tile, args, page_position, HalfSource<V>{values});
-    }
+    add_rows_values(tile, args, page_position, page + args.value_offset);
 }
 
 // The tile's queries before the first page.
 template <typename V>
 void start_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
+    const auto scale = V::all(args.scale * 0x1.715476p0F);  // log2(e)
     for (uint32_t query = 0; query < args.rows * args.group; ++query) {
         const uint32_t row = query / args.group;
         const size_t in_row = static_cast<size_t>(query % args.group) * args.head_dim;
         const float* values = args.query + row * args.query_stride + in_row;
-        float* scaled = tile.queries + static_cast<size_t>(query) * args.head_dim;
         float* out = args.out + row * args.out_stride + in_row;
         for (uint32_t d = 0; d < args.head_dim; d += V::kLanes) {
-            V::store(scaled + d, V::mul(V::load(values + d), V::all(args.scale)));
+            V::store(tile.queries[query] + d, V::mul(V::load(values + d), scale));
             V::store(out + d, V::all(0));
         }
         tile.out[query] = out;
@@ -339,9 +332,7 @@ void attend_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
 template <typename V>
 void attend_rows(const AttentionArgs& args) {
     AttentionTile<V> tile;
-    const uint32_t fitting = kTileFloatsMax / args.head_dim;
-    const uint32_t queries = fitting < kTileQueriesMax ? fitting : kTileQueriesMax;
-    const uint32_t rows_max = queries / args.group;
+    const uint32_t rows_max = kTileQueries / args.group;
     AttentionArgs part = args;
     for (uint32_t row = 0; row < args.rows; row += part.rows) {
         part.rows = args.rows - row < rows_max ? args.rows - row : rows_max;

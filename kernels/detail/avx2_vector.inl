@@ -12,7 +12,7 @@ namespace {
 
 struct Vector {
     static constexpr uint32_t kLanes = 8;
-    static constexpr uint32_t kBlockVectors = kBlockColumns / kLanes;
+    static constexpr uint32_t kBlockGroup = 4;  // Blocks whose scales are divided together.
     using Floats = __m256;
 
     static Floats all(float value) { return _mm256_set1_ps(value); }
@@ -53,6 +53,12 @@ struct Vector {
     // a * b + c, rounded once.
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 
+    // Keeps the compiler from starting what follows before these are there. With 3 x 4 accumulators
+    // four of the 16 registers are left, and it would load four vectors at once and spill.
+    static void settle(Floats& a, Floats& b, Floats& c) {
+        __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c) : : "memory");
+    }
+
     // Lanes [begin, end) of x, minus infinity elsewhere.
     static Floats keep(Floats x, uint32_t begin, uint32_t end) {
         const __m256i hidden = _mm256_or_si256(
@@ -76,26 +82,56 @@ struct Vector {
         return _mm256_max_ps(x, _mm256_permute_ps(x, 0xb1));
     }
 
-    // exp(x) within 2 units in the last place; 0 below -87, infinity above 88.4, NaN for NaN.
-    // x = n ln 2 + r with ln 2 in two parts (Cody and Waite), then Cephes' polynomial for
-    // |r| < 0.35.
-    static Floats exp(Floats x) {
-        const Floats clamped = _mm256_min_ps(all(89.0F), x);  // NaN stays, as the second operand.
-        const Floats tiny = _mm256_cmp_ps(x, all(-87.0F), _CMP_LT_OQ);
-        const Floats n = _mm256_round_ps(mul(clamped, all(0x1.715476p0F)),
-                                         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        Floats r = _mm256_fnmadd_ps(n, all(0.693359375F), clamped);
-        r = _mm256_fnmadd_ps(n, all(-2.12194440e-4F), r);
-        Floats p = fma(all(1.9875691500e-4F), r, all(1.3981999507e-3F));
-        p = fma(p, r, all(8.3334519073e-3F));
-        p = fma(p, r, all(4.1665795894e-2F));
-        p = fma(p, r, all(1.6666665459e-1F));
-        p = fma(p, r, all(5.0000001201e-1F));
-        p = fma(p, mul(r, r), r);
-        const __m256i power =
-            _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-        const Floats result = mul(add(p, all(1.0F)), _mm256_castsi256_ps(power));
-        return _mm256_andnot_ps(tiny, result);
+    // exp(x) within 2 units in the last place; exp(-87) below that, infinity above 88.4, NaN for
+    // NaN. x = n ln 2 + r with ln 2 in two parts (Cody and Waite), then Cephes' polynomial for |r|
+    // < 0.35.
+    template <uint32_t kVectors>
+    static void exp(Floats (&x)[kVectors]) {
+        Floats t[kVectors];
+        Floats p[kVectors];
+        const auto each = [](const auto& step) __attribute__((always_inline)) {
+#pragma clang loop unroll(full)
+            for (uint32_t v = 0; v < kVectors; ++v) {
+                step(v);
+            }
+        };
+        each([&](uint32_t v) __attribute__((always_inline)) {
+            // NaN stays, as the second operand.
+            x[v] = max(all(-87.0F), _mm256_min_ps(all(89.0F), x[v]));
+            t[v] = fma(x[v], all(0x1.715476p0F), all(kRound));
+        });
+        each([&](uint32_t v) __attribute__((always_inline)) {
+            const Floats n = sub(t[v], all(kRound));
+            x[v] = _mm256_fnmadd_ps(n, all(0.693359375F), x[v]);
+            x[v] = _mm256_fnmadd_ps(n, all(-2.12194440e-4F), x[v]);
+            p[v] = all(1.9875691500e-4F);
+        });
+        constexpr float kTerms[] = {1.3981999507e-3F, 8.3334519073e-3F, 4.1665795894e-2F,
+                                    1.6666665459e-1F, 5.0000001201e-1F};
+#pragma clang loop unroll(full)
+        for (const float term : kTerms) {
+            each([&](uint32_t v)
+                     __attribute__((always_inline)) { p[v] = fma(p[v], x[v], all(term)); });
+        }
+        each([&](uint32_t v) __attribute__((always_inline)) {
+            p[v] = fma(p[v], mul(x[v], x[v]), x[v]);
+            x[v] = mul(add(p[v], all(1.0F)), power_of_two(t[v]));
+        });
+    }
+
+    // 2^x for x <= 0 within 2 * 2^-23 of it; about 2^-126 below -126, NaN for NaN. x = n + r, and
+    // Cephes' polynomial for |r| <= 0.5, whose own error is 1.7e-7.
+    static Floats exp2_negative(Floats x) {
+        x = max(all(-126.0F), x);  // NaN stays, as the second operand.
+        const Floats t = add(x, all(kRound));
+        const Floats r = sub(x, sub(t, all(kRound)));
+        Floats p = fma(all(1.535336188e-4F), r, all(1.339887440e-3F));
+        p = fma(p, r, all(9.618437357e-3F));
+        p = fma(p, r, all(5.550332471e-2F));
+        p = fma(p, r, all(2.402264791e-1F));
+        p = fma(p, r, all(6.931472028e-1F));
+        p = fma(p, r, all(1.0F));
+        return mul(p, power_of_two(t));
     }
 
     // The first kLanes / 2 values, each twice: a pair has one angle.
@@ -110,40 +146,99 @@ struct Vector {
         return _mm256_fmaddsub_ps(x, cos, mul(_mm256_permute_ps(x, 0xb1), sin));
     }
 
-    // One block to int8, as kernel_table.h defines it; x becomes what the rounding lost.
-    static void quantize_block(Floats (&x)[kBlockVectors], int8_t* quants, float* scale,
-                               int16_t* half_sums) {
-        const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-        __m256i max = _mm256_setzero_si256();  // As bits: they order as the values, NaN above all.
-        for (const Floats& part : x) {
-            max = _mm256_max_epu32(max, _mm256_and_si256(_mm256_castps_si256(part), magnitude));
+    // kBlockGroup blocks to int8, as kernel_table.h defines it; `rest` gets what the rounding lost
+    // unless it is null. quants [4][32], scales [4], half_sums [4][2], rest [4][32].
+    static void quantize_group(const float* values, int8_t* quants, float* scales,
+                               int16_t* half_sums, float* rest) {
+        __m256i largest[kBlockGroup];
+        for (uint32_t block = 0; block < kBlockGroup; ++block) {
+            largest[block] = max_magnitudes(values + block * kBlockColumns);
         }
-        const uint32_t max_bits = max_lane_bits(max);
-        const float largest = float_from_bits(max_bits);
-        const bool special = max_bits >= 0x7f800000U || largest < kQuantizeFloor;
-        *scale = max_bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : largest / 127.0F;
-        *scale = largest < kQuantizeFloor ? 0.0F : *scale;
-        const Floats inverse = all(special ? 0.0F : 127.0F / largest);
-        __m256i rounded[kBlockVectors];
-        for (uint32_t i = 0; i < kBlockVectors; ++i) {
-            const __m256i quant = _mm256_cvtps_epi32(mul(x[i], inverse));
-            rounded[i] = special ? _mm256_setzero_si256() : quant;
-            x[i] = sub(x[i], mul(all(*scale), _mm256_cvtepi32_ps(rounded[i])));
+        const __m128i bits = max_lanes_of_four(largest);
+        const __m128i finite = _mm_cmplt_epi32(bits, _mm_set1_epi32(0x7f800000));
+        if (_mm_movemask_epi8(finite) != 0xffff) {
+            for (uint32_t block = 0; block < kBlockGroup; ++block) {
+                const size_t first = static_cast<size_t>(block) * kBlockColumns;
+                quantize_block(values + first, quants + first, scales + block,
+                               half_sums + 2 * block, rest == nullptr ? rest : rest + first);
+            }
+            return;
         }
-        store_quants(rounded, quants, half_sums);
+        const __m128 max = _mm_castsi128_ps(bits);
+        const __m128 tiny = _mm_cmplt_ps(max, _mm_set1_ps(kQuantizeFloor));
+        const __m128 steps = _mm_set1_ps(127.0F);
+        _mm_storeu_ps(scales, _mm_andnot_ps(tiny, _mm_div_ps(max, steps)));
+        alignas(16) float inverse[kBlockGroup];
+        _mm_store_ps(inverse, _mm_andnot_ps(tiny, _mm_div_ps(steps, max)));
+        __m256i sums[kBlockGroup];
+        for (uint32_t block = 0; block < kBlockGroup; ++block) {
+            const size_t first = static_cast<size_t>(block) * kBlockColumns;
+            const Factors factors{inverse[block], scales[block]};
+            sums[block] = round_block(values + first, factors, quants + first,
+                                      rest == nullptr ? rest : rest + first);
+        }
+        // Sums of the four blocks' first halves, then of their second ones.
+        const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
+                                                 _mm256_hadd_epi32(sums[2], sums[3]));
+        const __m128i second = _mm_slli_epi32(_mm256_extracti128_si256(halves, 1), 16);
+        const __m128i pairs = _mm_blend_epi16(_mm256_castsi256_si128(halves), second, 0xaa);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(half_sums), pairs);
+    }
+
+    // One block.
+    static void quantize_block(const float* values, int8_t* quants, float* scale,
+                               int16_t* half_sums, float* rest) {
+        const uint32_t bits = max_lane_bits(max_magnitudes(values));
+        const float max = float_from_bits(bits);
+        if (bits >= 0x7f800000U || max < kQuantizeFloor) {
+            *scale = bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
+            return store_zero_block(values, quants, *scale, half_sums, rest);
+        }
+        const Factors factors{127.0F / max, max / 127.0F};
+        *scale = factors.scale;
+        __m256i sums = round_block(values, factors, quants, rest);
+        sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
+        sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
+        half_sums[0] = static_cast<int16_t>(_mm256_cvtsi256_si32(sums));
+        half_sums[1] = static_cast<int16_t>(_mm256_extract_epi32(sums, 4));
     }
 
 private:
+    static constexpr uint32_t kBlockVectors = kBlockColumns / kLanes;
+    static constexpr float kRound = 0x1.8p23F;  // Added, it leaves an integer in the lowest bits.
+
+    struct Factors {
+        float inverse;  // 0 for zeros.
+        float scale;
+    };
+
     static __m256i lane_numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 
     static __m256i first_lanes(uint32_t count) {
         return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane_numbers());
     }
 
+    // 2^n of t = n + kRound.
+    static Floats power_of_two(Floats t) {
+        const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+        return _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23)));
+    }
+
     static float float_from_bits(uint32_t bits) {
         float value = 0;
         __builtin_memcpy(&value, &bits, sizeof value);
         return value;
+    }
+
+    // Of a block's values, in eight lanes, as bits: they order as the values do, NaN above all.
+    static __m256i max_magnitudes(const float* values) {
+        const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+        __m256i max = _mm256_setzero_si256();
+        for (uint32_t i = 0; i < kBlockColumns; i += kLanes) {
+            const __m256i bits = _mm256_castps_si256(load(values + i));
+            max = _mm256_max_epu32(max, _mm256_and_si256(bits, magnitude));
+        }
+        return max;
     }
 
     static uint32_t max_lane_bits(__m256i x) {
@@ -153,20 +248,51 @@ private:
         return static_cast<uint32_t>(_mm_cvtsi128_si32(half));
     }
 
-    static void store_quants(const __m256i (&rounded)[kBlockVectors], int8_t* quants,
-                             int16_t* half_sums) {
-        const __m256i pairs = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
+    // Lane i: the largest lane of x[i].
+    static __m128i max_lanes_of_four(const __m256i (&x)[4]) {
+        const __m256i a = max_of_halves(x[0], x[1]);  // Four lanes of x[0], four of x[1].
+        const __m256i b = max_of_halves(x[2], x[3]);
+        const __m256i pairs = _mm256_max_epu32(_mm256_unpacklo_epi64(a, b),  // Of 0, 2, 1, 3.
+                                               _mm256_unpackhi_epi64(a, b));
+        const __m256i all = _mm256_max_epu32(pairs, _mm256_shuffle_epi32(pairs, 0xb1));
+        return _mm_blend_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1), 0xa);
+    }
+
+    static __m256i max_of_halves(__m256i x, __m256i y) {
+        return _mm256_max_epu32(_mm256_permute2x128_si256(x, y, 0x20),
+                                _mm256_permute2x128_si256(x, y, 0x31));
+    }
+
+    // A block of zeros, or one that has the scale NaN.
+    static void store_zero_block(const float* values, int8_t* quants, float scale,
+                                 int16_t* half_sums, float* rest) {
+        __builtin_memset(quants, 0, kBlockColumns);
+        half_sums[0] = 0;
+        half_sums[1] = 0;
+        for (uint32_t i = 0; rest != nullptr && i < kBlockColumns; ++i) {
+            rest[i] = values[i] - scale * 0.0F;
+        }
+    }
+
+    // Stores a block's quants and what is left of the values; gives the sums of fours.
+    static __m256i round_block(const float* values, const Factors& factors, int8_t* quants,
+                               float* rest) {
+        __m256i rounded[kBlockVectors];
+        for (uint32_t i = 0; i < kBlockVectors; ++i) {
+            const Floats x = load(values + i * kLanes);
+            rounded[i] = _mm256_cvtps_epi32(mul(x, all(factors.inverse)));
+            if (rest != nullptr) {
+                const Floats shown = mul(all(factors.scale), _mm256_cvtepi32_ps(rounded[i]));
+                store(rest + i * kLanes, sub(x, shown));
+            }
+        }
+        const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
                                                  _mm256_packs_epi32(rounded[2], rounded[3]));
         const __m256i bytes =
-            _mm256_permutevar8x32_epi32(pairs, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(quants), bytes);
-        // Sums of 4 bytes in 32-bit lanes, then of the 4 lanes of each half.
         const __m256i twos = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
-        __m256i sums = _mm256_madd_epi16(twos, _mm256_set1_epi16(1));
-        sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
-        sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
-        half_sums[0] = static_cast<int16_t>(_mm256_cvtsi256_si32(sums));
-        half_sums[1] = static_cast<int16_t>(_mm256_extract_epi32(sums, 4));
+        return _mm256_madd_epi16(twos, _mm256_set1_epi16(1));
     }
 };
 

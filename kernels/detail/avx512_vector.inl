@@ -9,7 +9,7 @@ namespace {
 
 struct Vector {
     static constexpr uint32_t kLanes = 16;
-    static constexpr uint32_t kBlockVectors = kBlockColumns / kLanes;
+    static constexpr uint32_t kBlockGroup = 1;
     using Floats = __m512;
 
     static Floats all(float value) { return _mm512_set1_ps(value); }
@@ -48,6 +48,9 @@ struct Vector {
     // a * b + c, rounded once.
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 
+    // Nothing to do with 32 registers, see avx2_vector.inl.
+    static void settle(Floats&, Floats&, Floats&) {}
+
     // Lanes [begin, end) of x, minus infinity elsewhere.
     static Floats keep(Floats x, uint32_t begin, uint32_t end) {
         const auto visible = static_cast<__mmask16>(first_lanes(end) & ~first_lanes(begin));
@@ -64,7 +67,14 @@ struct Vector {
     // exp(x) within 2 units in the last place; 0 below -104, infinity above 88.73, NaN for NaN.
     // x = n ln 2 + r with ln 2 in two parts (Cody and Waite), then Cephes' polynomial for
     // |r| < 0.35.
-    static Floats exp(Floats x) {
+    template <uint32_t kVectors>
+    static void exp(Floats (&x)[kVectors]) {
+        for (Floats& part : x) {
+            part = exp_of(part);
+        }
+    }
+
+    static Floats exp_of(Floats x) {
         // NaN stays: max and min return their second operand then.
         const Floats clamped = _mm512_min_ps(all(90.0F), _mm512_max_ps(all(-105.0F), x));
         const Floats n = _mm512_roundscale_ps(mul(clamped, all(0x1.715476p0F)),
@@ -80,6 +90,24 @@ struct Vector {
         return _mm512_scalef_ps(add(p, all(1.0F)), n);
     }
 
+    // 2^x for x <= 0 within 2 * 2^-23 of it; about 2^-126 below -126, NaN for NaN. x = n + r, and
+    // Cephes' polynomial for |r| <= 0.5, whose own error is 1.7e-7.
+    static Floats exp2_negative(Floats x) {
+        constexpr float kRound = 0x1.8p23F;  // Added, it leaves n in the lowest bits.
+        x = max(all(-126.0F), x);            // NaN stays, as the second operand.
+        const Floats t = add(x, all(kRound));
+        const Floats r = sub(x, sub(t, all(kRound)));
+        Floats p = fma(all(1.535336188e-4F), r, all(1.339887440e-3F));
+        p = fma(p, r, all(9.618437357e-3F));
+        p = fma(p, r, all(5.550332471e-2F));
+        p = fma(p, r, all(2.402264791e-1F));
+        p = fma(p, r, all(6.931472028e-1F));
+        p = fma(p, r, all(1.0F));
+        const __m512i power = _mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(t), 23),
+                                               _mm512_set1_epi32(127 << 23));
+        return mul(p, _mm512_castsi512_ps(power));
+    }
+
     // The first kLanes / 2 values, each twice: a pair has one angle.
     static Floats load_pairs(const float* place, uint32_t lanes) {
         const __m512i twice = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
@@ -92,23 +120,35 @@ struct Vector {
         return _mm512_fmaddsub_ps(x, cos, mul(_mm512_permute_ps(x, 0xb1), sin));
     }
 
-    // One block to int8, as kernel_table.h defines it; x becomes what the rounding lost.
-    static void quantize_block(Floats (&x)[kBlockVectors], int8_t* quants, float* scale,
-                               int16_t* half_sums) {
-        const uint32_t max_bits = max_magnitude_bits(x[0], x[1]);
-        const float largest = float_from_bits(max_bits);
-        const bool special = max_bits >= 0x7f800000U || largest < kQuantizeFloor;
-        *scale = max_bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : largest / 127.0F;
-        *scale = largest < kQuantizeFloor ? 0.0F : *scale;
-        const Floats inverse = all(special ? 0.0F : 127.0F / largest);
-        for (uint32_t i = 0; i < kBlockVectors; ++i) {
-            const __m512i quant = _mm512_cvtps_epi32(mul(x[i], inverse));
-            const __m512i rounded = special ? _mm512_setzero_si512() : quant;
+    // One block to int8, as kernel_table.h defines it; `rest` gets what the rounding lost unless it
+    // is null.
+    static void quantize_block(const float* values, int8_t* quants, float* scale,
+                               int16_t* half_sums, float* rest) {
+        const Floats x[] = {load(values), load(values + kLanes)};
+        const uint32_t bits = max_magnitude_bits(x[0], x[1]);
+        const float max = float_from_bits(bits);
+        const bool special = bits >= 0x7f800000U || max < kQuantizeFloor;
+        *scale = max / 127.0F;
+        if (special) {
+            *scale = bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
+        }
+        const Floats inverse = all(127.0F / max);
+        for (uint32_t i = 0; i < kBlockColumns / kLanes; ++i) {
+            const __m512i nearest = _mm512_cvtps_epi32(mul(x[i], inverse));
+            const __m512i rounded = special ? _mm512_setzero_si512() : nearest;
             _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + i * kLanes),
                              _mm512_cvtepi32_epi8(rounded));
             half_sums[i] = static_cast<int16_t>(_mm512_reduce_add_epi32(rounded));
-            x[i] = sub(x[i], mul(all(*scale), _mm512_cvtepi32_ps(rounded)));
+            if (rest != nullptr) {
+                const Floats shown = mul(all(*scale), _mm512_cvtepi32_ps(rounded));
+                store(rest + i * kLanes, sub(x[i], shown));
+            }
         }
+    }
+
+    static void quantize_group(const float* values, int8_t* quants, float* scales,
+                               int16_t* half_sums, float* rest) {
+        quantize_block(values, quants, scales, half_sums, rest);
     }
 
 private:

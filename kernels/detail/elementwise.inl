@@ -22,33 +22,43 @@ template <typename V, typename Body>
     }
 }
 
+// body(first block, whole group) for groups of V::kBlockGroup blocks, then for single ones.
+template <typename Body>
+[[gnu::always_inline]] inline void for_block_groups(uint32_t blocks, uint32_t group,
+                                                    const Body& body) {
+    uint32_t block = 0;
+    for (; block + group <= blocks; block += group) {
+        body(block, true);
+    }
+    for (; block < blocks; ++block) {
+        body(block, false);
+    }
+}
+
 template <typename V>
 void quantize_row(const float* values, uint32_t k, int8_t* quants, float* scales,
                   int16_t* half_sums) {
-    typename V::Floats x[V::kBlockVectors];
-    for (uint32_t block = 0; block < k / kBlockColumns; ++block) {
+    const auto round = [&](uint32_t block, bool group) __attribute__((always_inline)) {
         const size_t first = static_cast<size_t>(block) * kBlockColumns;
-        for (uint32_t i = 0; i < V::kBlockVectors; ++i) {
-            x[i] = V::load(values + first + i * V::kLanes);
-        }
-        V::quantize_block(x, quants + first, scales + block, half_sums + 2 * block);
-    }
+        const auto quantize = group ? V::quantize_group : V::quantize_block;
+        quantize(values + first, quants + first, scales + block, half_sums + 2 * block, nullptr);
+    };
+    for_block_groups(k / kBlockColumns, V::kBlockGroup, round);
 }
 
 template <typename V>
 void quantize_row_twice(const float* values, uint32_t k, int8_t* quants, float* scales,
                         int16_t* half_sums) {
     const uint32_t blocks = k / kBlockColumns;
-    typename V::Floats x[V::kBlockVectors];
-    for (uint32_t block = 0; block < blocks; ++block) {
+    const auto round = [&](uint32_t block, bool group) __attribute__((always_inline)) {
+        alignas(64) float rest[V::kBlockGroup * kBlockColumns];
         const size_t first = static_cast<size_t>(block) * kBlockColumns;
-        for (uint32_t i = 0; i < V::kBlockVectors; ++i) {
-            x[i] = V::load(values + first + i * V::kLanes);
-        }
-        V::quantize_block(x, quants + first, scales + block, half_sums + 2 * block);
         const uint32_t second = blocks + block;
-        V::quantize_block(x, quants + k + first, scales + second, half_sums + 2 * second);
-    }
+        const auto quantize = group ? V::quantize_group : V::quantize_block;
+        quantize(values + first, quants + first, scales + block, half_sums + 2 * block, rest);
+        quantize(rest, quants + k + first, scales + second, half_sums + 2 * second, nullptr);
+    };
+    for_block_groups(blocks, V::kBlockGroup, round);
 }
 
 // Adds args.delta where there is one, and gives the sum of squares: 64 partial sums whatever the
@@ -110,13 +120,34 @@ void rotate_heads(const RopeArgs& args) {
     });
 }
 
+// Of `kVectors` vectors side by side: one alone would wait for its chain of operations.
+template <typename V, uint32_t kVectors>
+[[gnu::always_inline]] inline void silu_mul_vectors(const float* gate, const float* up, float* out,
+                                                    uint32_t lanes) {
+    typename V::Floats g[kVectors];
+    typename V::Floats e[kVectors];
+    for (uint32_t v = 0; v < kVectors; ++v) {
+        g[v] = V::load_first(gate + v * V::kLanes, lanes);
+        e[v] = V::sub(V::all(0), g[v]);
+    }
+    V::exp(e);
+    for (uint32_t v = 0; v < kVectors; ++v) {
+        const auto silu = V::div(g[v], V::add(V::all(1), e[v]));
+        const auto u = V::load_first(up + v * V::kLanes, lanes);
+        V::store_first(out + v * V::kLanes, V::mul(silu, u), lanes);
+    }
+}
+
 template <typename V>
 void silu_mul_row(const float* gate, const float* up, uint32_t n, float* out) {
-    for_vectors<V>(n, [&](uint32_t i, uint32_t lanes) __attribute__((always_inline)) {
-        const auto g = V::load_first(gate + i, lanes);
-        const auto below = V::add(V::all(1), V::exp(V::sub(V::all(0), g)));
-        V::store_first(out + i, V::mul(V::div(g, below), V::load_first(up + i, lanes)), lanes);
-    });
+    constexpr uint32_t kVectors = 3;
+    uint32_t i = 0;
+    for (; i + kVectors * V::kLanes <= n; i += kVectors * V::kLanes) {
+        silu_mul_vectors<V, kVectors>(gate + i, up + i, out + i, V::kLanes);
+    }
+    for (; i < n; i += V::kLanes) {
+        silu_mul_vectors<V, 1>(gate + i, up + i, out + i, n - i);
+    }
 }
 
 template <typename V>

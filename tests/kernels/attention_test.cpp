@@ -169,6 +169,31 @@ TEST_CASE("attention equals softmax in double precision for contexts within and 
     }
 }
 
+// Two positions whose scores differ by a known amount: the output is the second one's weight. exp
+// has an error below 2 * 2^-23 and the score roundings of its own size; quotient and sum add two.
+TEST_CASE("weights follow exp within a few roundings, down to where floats end") {
+    const Shape shape{1, 16};
+    for (const KernelTable* table : test::usable_tables()) {
+        for (float below = 0; below < 100; below += 0.37F) {
+            CAPTURE(table->name);
+            CAPTURE(below);
+            Cache cache(shape, 2, 1);
+            for (uint32_t d = 0; d < shape.head_dim; ++d) {
+                cache.query[cache.width() + d] = d == 0 ? below : 0;
+                cache.key(0, d) = 0;
+                cache.key(1, d) = d == 0 ? test::half_from_float(-4) : uint16_t{0};
+                cache.value(0, d) = 0;
+                cache.value(1, d) = test::half_from_float(1);
+            }
+            const double score = -double{below};  // query * key / sqrt(16)
+            const double expected = 1 / (1 + std::exp(-score));
+            const double allowed = (8 + std::abs(score) * 4) * test::kFloatEpsilon;
+            const float weight = cache.run_last(*table)[0];
+            CHECK(std::abs(weight - expected) <= allowed * expected + 0x1p-126);
+        }
+    }
+}
+
 TEST_CASE("a sliding window sees the last positions and nothing before them") {
     const Shape shape{3, 64};
     constexpr uint32_t kPositions = 130;
