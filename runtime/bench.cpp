@@ -1,21 +1,20 @@
 #include "runtime/bench.h"
 
 #include "base/random.h"
-#include "runtime/aligned_buffer.h"
 #include "runtime/kv_pages.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <atomic>
 #include <memory>
-#include <thread>
+#include <span>
 #include <utility>
+#include <vector>
 
 namespace rekindle::runtime {
 namespace {
 
-double seconds(Nanoseconds time) noexcept {
-    return std::chrono::duration<double>(time).count();
-}
+constexpr uint64_t kOperationsPerWeight = 2;  // A multiply and an add.
 
 TokenId most_likely(const float* logits, uint32_t vocabulary) noexcept {
     return static_cast<TokenId>(std::max_element(logits, logits + vocabulary) - logits);
@@ -24,12 +23,13 @@ TokenId most_likely(const float* logits, uint32_t vocabulary) noexcept {
 // The sequences of one case. Each has the tokens that its next step appends.
 class Batch {
 public:
-    Batch(Engine& engine, const BenchCase& what, uint64_t seed) : engine_(engine), what_(what) {
+    Batch(Engine& engine, const BenchCase& what, const BenchOptions& options)
+        : engine_(engine), what_(what), cost_(options.cost) {
         for (uint32_t i = 0; i < what.batch; ++i) {
             sequences_.push_back(engine.new_sequence());
             std::vector<TokenId> prompt;
             for (uint32_t at = 0; at < what.prompt_tokens; ++at) {
-                const uint64_t random = counter_random(seed, i, at);
+                const uint64_t random = counter_random(options.seed, i, at);
                 prompt.push_back(static_cast<TokenId>(random % engine.vocabulary()));
             }
             prompts_.push_back(std::move(prompt));
@@ -47,7 +47,7 @@ public:
     }
 
     // All prompts, in steps as full as they may be.
-    Result<void> prefill() {
+    Result<void> prefill(BenchPhase& phase) {
         std::vector<StepEntry> entries;
         uint32_t room = engine_.step_tokens_max();
         for (uint32_t i = 0; i < what_.batch; ++i) {
@@ -61,7 +61,7 @@ public:
                 if (room > 0 && (i + 1 < what_.batch || !rest.empty())) {
                     continue;
                 }
-                auto stepped = step(entries);
+                auto stepped = step(entries, phase);
                 if (!stepped) {
                     return stepped;
                 }
@@ -72,104 +72,111 @@ public:
         return {};
     }
 
-    Result<void> decode_step() {
-        const std::vector<TokenId> appended = std::exchange(next_, {});
-        std::vector<StepEntry> entries;
-        for (uint32_t i = 0; i < what_.batch; ++i) {
-            entries.push_back(
-                {.kv = sequences_[i].get(), .tokens = {&appended[i], 1}, .logits_of_last = true});
+    Result<void> decode(BenchPhase& phase) {
+        for (uint32_t done = 0; done < what_.answer_tokens; ++done) {
+            const std::vector<TokenId> appended = std::exchange(next_, {});
+            std::vector<StepEntry> entries;
+            for (uint32_t i = 0; i < what_.batch; ++i) {
+                entries.push_back({.kv = sequences_[i].get(),
+                                   .tokens = {&appended[i], 1},
+                                   .logits_of_last = true});
+            }
+            auto stepped = step(entries, phase);
+            if (!stepped) {
+                return stepped;
+            }
         }
-        return step(entries);
-    }
-
-    uint64_t positions() const {
-        uint64_t sum = 0;
-        for (const auto& sequence : sequences_) {
-            sum += sequence->length();
-        }
-        return sum;
+        return {};
     }
 
 private:
     // Appends the sampled tokens to next_, in entry order.
-    Result<void> step(std::span<const StepEntry> entries) {
+    Result<void> step(std::span<const StepEntry> entries, BenchPhase& phase) {
         auto computed = engine_.step(entries, logits_);
         for (const float* row : logits_) {
             next_.push_back(most_likely(row, engine_.vocabulary()));
+        }
+        phase.bytes += cost_.layer_bytes + (logits_.empty() ? 0 : cost_.head_bytes);
+        phase.operations += logits_.size() * cost_.logit_operations;
+        for (const StepEntry& entry : entries) {
+            phase.tokens += entry.tokens.size();
+            phase.bytes += entry.kv->length() * cost_.kv_token_bytes;
+            phase.operations += entry.tokens.size() * cost_.row_operations;
         }
         return computed;
     }
 
     Engine& engine_;
-    BenchCase what_;
+    const BenchCase what_;
+    const StepCost cost_;
     std::vector<std::unique_ptr<KvSequence>> sequences_;
     std::vector<std::vector<TokenId>> prompts_;
     std::vector<TokenId> next_;
     std::vector<const float*> logits_;
 };
 
-constexpr uint64_t kReadBytes = 64 * kMiB;  // Of each thread: beyond any second-level cache share.
-constexpr uint32_t kReadPasses = 8;
-
-uint64_t read_all(const uint64_t* words, size_t count) noexcept {
-    constexpr size_t kLanes = 16;  // Two cache lines: as much as is in flight per iteration.
-    uint64_t lanes[kLanes] = {};
-    for (size_t i = 0; i < count; i += kLanes) {
-        for (size_t lane = 0; lane < kLanes; ++lane) {
-            lanes[lane] |= words[i + lane];
-        }
+Result<void> check_case(const Engine& engine, const BenchCase& what) {
+    if (what.batch == 0 || what.prompt_tokens == 0 || what.batch > engine.step_tokens_max()) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("a case of {} sequences with prompts of {} tokens can't be "
+                                 "measured: both are at least 1, and a step has {} tokens at most",
+                                 what.batch, what.prompt_tokens, engine.step_tokens_max())};
     }
-    uint64_t sum = 0;
-    for (const uint64_t lane : lanes) {
-        sum |= lane;
+    const uint64_t positions = uint64_t{what.prompt_tokens} + what.answer_tokens;
+    if (positions > engine.context_max()) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("{} tokens of prompt and answer are longer than the context of {}",
+                                 positions, engine.context_max())};
     }
-    return sum;
+    return {};
 }
 
 }  // namespace
 
-Result<BenchTimes> run_bench(Engine& engine, const BenchCase& what, uint64_t kv_token_bytes,
-                             uint64_t seed, const Clock& clock) {
-    Batch batch(engine, what, seed);
-    auto reserved = batch.reserve();
+StepCost step_cost(const snapshot::ImageLayout& layout) {
+    const auto& facts = layout.hyperparameters;
+    StepCost cost{.kv_token_bytes = kv_page_bytes(facts) / kernels::kPageTokens};
+    const std::string_view head = facts.tied_output ? "token_embd.weight" : "output.weight";
+    for (const auto& tensor : layout.tensors) {
+        const bool matrix = tensor.rows > 1;
+        const uint64_t operations =
+            matrix ? kOperationsPerWeight * tensor.rows * tensor.columns : 0;
+        if (tensor.name.starts_with("blk.")) {
+            cost.layer_bytes += tensor.bytes;
+            cost.row_operations += operations;
+        } else if (tensor.name == head) {
+            cost.head_bytes += tensor.bytes;
+            cost.logit_operations += operations;
+        }
+    }
+    return cost;
+}
+
+Result<BenchTimes> run_bench(Engine& engine, const BenchCase& what, const BenchOptions& options,
+                             const Clock& clock) {
+    const auto checked = check_case(engine, what);
+    if (!checked) {
+        return checked.error();
+    }
+    Batch batch(engine, what, options);
+    const auto reserved = batch.reserve();
     if (!reserved) {
         return reserved.error();
     }
+    const bool answers = what.answer_tokens > 0;
     BenchTimes times{.what = what};
+    engine.set_profile(answers ? nullptr : options.profile);
     const Nanoseconds start = clock.monotonic();
-    auto computed = batch.prefill();
+    auto computed = batch.prefill(times.prefill);
     const Nanoseconds prefilled = clock.monotonic();
-    for (uint32_t i = 0; i < what.answer_tokens && computed; ++i) {
-        computed = batch.decode_step();
-        times.kv_bytes_read += batch.positions() * kv_token_bytes;
+    times.prefill.time = prefilled - start;
+    if (computed && answers) {
+        engine.set_profile(options.profile);
+        computed = batch.decode(times.decode);
+        times.decode.time = clock.monotonic() - prefilled;
     }
-    if (!computed) {
-        return computed.error();
-    }
-    times.prefill_seconds = seconds(prefilled - start);
-    times.decode_seconds = seconds(clock.monotonic() - prefilled);
-    return times;
-}
-
-double measure_memory_read(uint32_t threads, const Clock& clock) {
-    constexpr size_t kWords = kReadBytes / sizeof(uint64_t);
-    AlignedBuffer<uint64_t> memory(kWords * threads);
-    std::fill_n(memory.data(), memory.size(), 1);  // Untouched pages would all be one.
-    double best = 0;
-    std::atomic<uint64_t> sink{0};
-    for (uint32_t pass = 0; pass < kReadPasses; ++pass) {
-        const Nanoseconds start = clock.monotonic();
-        std::vector<std::thread> helpers;
-        for (uint32_t i = 0; i < threads; ++i) {
-            helpers.emplace_back([&, i] { sink |= read_all(memory.data() + i * kWords, kWords); });
-        }
-        for (std::thread& helper : helpers) {
-            helper.join();
-        }
-        const double took = seconds(clock.monotonic() - start);
-        best = std::max(best, static_cast<double>(kReadBytes * threads) / took);
-    }
-    return best;
+    engine.set_profile(nullptr);
+    return computed ? Result<BenchTimes>(times) : computed.error();
 }
 
 }  // namespace rekindle::runtime

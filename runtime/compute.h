@@ -5,6 +5,7 @@
 #pragma once
 #include "kernels/kernel_table.h"
 #include "runtime/aligned_buffer.h"
+#include "runtime/op_profile.h"
 #include "runtime/thread_pool.h"
 
 #include <algorithm>
@@ -66,8 +67,24 @@ public:
     void set_threads(uint32_t threads) { pool_.set_threads(threads); }
 
     // Around the regions of one step.
-    void begin_step() { pool_.begin_step(); }
+    void begin_step() {
+        pool_.begin_step();
+        if (profile_ != nullptr) {
+            profile_->begin_step();
+        }
+    }
+
     void end_step() noexcept { pool_.end_step(); }
+
+    // Null: nothing is timed.
+    void set_profile(OpProfile* profile) noexcept { profile_ = profile; }
+
+    // After the regions of one operation.
+    void ended(Op op) noexcept {
+        if (profile_ != nullptr) {
+            profile_->ended(op);
+        }
+    }
 
     // body(row) for each row; a few rows per tile.
     template <typename Body>
@@ -96,6 +113,7 @@ private:
 
     const kernels::KernelTable& kernels_;
     ThreadPool pool_;
+    OpProfile* profile_ = nullptr;
 };
 
 }  // namespace rekindle::runtime

@@ -47,6 +47,8 @@ public:
 
     void set_threads(uint32_t threads) override { compute_.set_threads(threads); }
 
+    void set_profile(OpProfile* profile) override { compute_.set_profile(profile); }
+
     Nanoseconds waited() const noexcept override { return model_.weights().waited(); }
 
     Result<void> step(std::span<const StepEntry> entries,

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "kernels/kernel_table.h"
+#include "runtime/op_profile.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "snapshot/view/image_view.h"
 
@@ -56,6 +57,9 @@ public:
     // Compute threads from the next step on: 1 to EngineOptions::threads; more is taken as that.
     // Never changes a bit of the results.
     virtual void set_threads(uint32_t threads) = 0;
+    // Times the operations of later steps; null (as at first): none. The steps take a little
+    // longer.
+    virtual void set_profile(OpProfile* profile) = 0;
     // Time that steps spent waiting for weights to arrive, so far.
     virtual Nanoseconds waited() const noexcept = 0;
 

@@ -54,6 +54,7 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
     find_runs(rows);
     prepare_positions(rows, (*embedding)->rope_factors);
     embed(rows, (*embedding)->tokens);
+    compute_.ended(Op::kEmbed);
     for (uint32_t i = 0; i < config_.base.layers; ++i) {
         const auto waited = weights_.layer(i);
         if (!waited) {
@@ -61,11 +62,17 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
         }
         const LayerWeights& layer = **waited;
         normalize(count, layer.attention_norm, i == 0 ? nullptr : delta_.data(), attention_in_);
+        compute_.ended(Op::kNorm);
         project_query_key_value(layer, count);
+        compute_.ended(Op::kQueryKeyValue);
         rotate_and_store(rows, i);
+        compute_.ended(Op::kStore);
         attend(rows, i);
+        compute_.ended(Op::kAttention);
         project_attention_out(layer, count);
+        compute_.ended(Op::kAttentionOut);
         normalize(count, layer.feed_forward_norm, delta_.data(), feed_forward_in_);
+        compute_.ended(Op::kNorm);
         feed_forward(layer, count);
     }
     if (rows.logit_rows.empty()) {
@@ -76,6 +83,7 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
         return head.error();
     }
     compute_logits(rows, **head, logits);
+    compute_.ended(Op::kHead);
     return {};
 }
 
@@ -225,14 +233,17 @@ void Llama::feed_forward(const LayerWeights& layer, uint32_t rows) {
         {&layer.up, up_.data()},
     }};
     compute_.project(widen, feed_forward_in_.view(rows));
+    compute_.ended(Op::kGateUp);
     compute_.for_rows(rows, [&](uint32_t row) {
         const size_t first = size_t{row} * n;
         compute_.kernels().silu_mul(gate_.data() + first, up_.data() + first, n,
                                     activated_.row(row));
         activated_.quantize(compute_.kernels(), row);
     });
+    compute_.ended(Op::kActivation);
     const std::array<Projection, 1> narrow{{{&layer.down, delta_.data()}}};
     compute_.project(narrow, activated_.view(rows));
+    compute_.ended(Op::kDown);
 }
 
 // Only the rows whose logits are wanted pass through the final norm and the output head.

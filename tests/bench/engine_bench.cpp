@@ -1,10 +1,11 @@
 // The runtime alone on a model file: tokens per second of prompts and of batches of answers, beside
-// the memory limit that the same run measures. One JSON object per case on standard output.
+// the limits that the same run measures. One JSON object per case on standard output.
 //   engine_bench MODEL.gguf [--threads N] [--prompt 128] [--answer 128] [--batches 1,8,32]
 //                [--prefill 512] [--repeat 3]
 #include "kernels/kernel_table.h"
 #include "runtime/aligned_buffer.h"
 #include "runtime/bench.h"
+#include "runtime/machine_limits.h"
 #include "tests/bench/model_file.h"
 
 #include <fmt/core.h>
@@ -68,26 +69,24 @@ std::optional<Arguments> parse(int argc, char** argv) {
     return arguments;
 }
 
-// Bytes of weights that a step reads: all but an embedding table that is not the head too.
-uint64_t weight_bytes(const snapshot::ImageLayout& layout) {
-    uint64_t sum = 0;
-    for (const auto& tensor : layout.tensors) {
-        const bool looked_up =
-            tensor.name == "token_embd.weight" && !layout.hyperparameters.tied_output;
-        sum += looked_up ? 0 : tensor.bytes;
-    }
-    return sum;
-}
+struct Limits {
+    double memory_bytes_per_second = 0;
+    double int8_per_second = 0;  // 0: the kernels have no such instruction.
+};
 
-void report(const runtime::BenchTimes& times, uint64_t step_bytes, double memory_limit) {
+void report(const runtime::BenchTimes& times, const Limits& limits) {
     const auto& what = times.what;
+    const auto& measured = what.answer_tokens > 0 ? times.decode : times.prefill;
     fmt::print(R"({{"batch":{},"prompt":{},"answer":{},"prefill_tok_s":{:.1f})", what.batch,
-               what.prompt_tokens, what.answer_tokens, times.prefill_tokens_per_second());
+               what.prompt_tokens, what.answer_tokens, times.prefill.tokens_per_second());
     if (what.answer_tokens > 0) {
-        const double read =
-            static_cast<double>(step_bytes * what.answer_tokens + times.kv_bytes_read);
-        fmt::print(R"(,"decode_tok_s":{:.1f},"memory_share":{:.3f})",
-                   times.decode_tokens_per_second(), read / times.decode_seconds / memory_limit);
+        fmt::print(R"(,"decode_tok_s":{:.1f})", times.decode.tokens_per_second());
+    }
+    fmt::print(R"(,"memory_share":{:.3f})",
+               measured.bytes_per_second() / limits.memory_bytes_per_second);
+    if (limits.int8_per_second > 0) {
+        fmt::print(R"(,"int8_share":{:.3f})",
+                   measured.operations_per_second() / limits.int8_per_second);
     }
     fmt::print("}}\n");
     std::fflush(stdout);
@@ -119,10 +118,14 @@ int run(const Arguments& arguments) {
         fmt::print(stderr, "{}\n", engine.error().message);
         return EXIT_FAILURE;
     }
-    const double limit = runtime::measure_memory_read(arguments.threads, clock);
-    fmt::print(R"({{"memory_read_gb_s":{:.2f},"weight_bytes":{}}})"
+    const kernels::KernelTable& table = *kernels::select_kernel_table();
+    const Limits limits{runtime::measure_memory_read(arguments.threads, clock),
+                        runtime::measure_int8(table, arguments.threads, clock)};
+    const runtime::StepCost cost = runtime::step_cost(view->layout());
+    fmt::print(R"({{"memory_read_gb_s":{:.2f},"int8_gop_s":{:.1f},"weight_bytes":{}}})"
                "\n",
-               limit / 1e9, weight_bytes(view->layout()));
+               limits.memory_bytes_per_second / 1e9, limits.int8_per_second / 1e9,
+               cost.layer_bytes + cost.head_bytes);
     std::vector<runtime::BenchCase> cases{{.prompt_tokens = arguments.prefill}};
     for (const uint32_t batch : arguments.batches) {
         cases.push_back({batch, arguments.prompt, arguments.answer});
@@ -130,12 +133,12 @@ int run(const Arguments& arguments) {
     for (uint32_t round = 0; round < arguments.repeat; ++round) {
         for (const auto& what : cases) {
             const auto times =
-                runtime::run_bench(**engine, what, page_bytes / kernels::kPageTokens, round, clock);
+                runtime::run_bench(**engine, what, {.cost = cost, .seed = round}, clock);
             if (!times) {
                 fmt::print(stderr, "{}\n", times.error().message);
                 return EXIT_FAILURE;
             }
-            report(*times, weight_bytes(view->layout()), limit);
+            report(*times, limits);
         }
     }
     return EXIT_SUCCESS;

@@ -1,14 +1,14 @@
 // Matrix products of the sizes of small models. `op/s` are the operations per second
 // (a multiply and an add are two) of the fastest repetition, so that work beside the benchmark
 // disturbs it less; `of_int8_%` is their share of the limit that this same run measured
-// (kernel_limits.h says what it counts).
+// (kernels/int8_limit.cpp says what it counts).
 // `stream` multiplies a matrix that no cache holds, as decoding does: bytes of weights per second,
 // and `of_memory_%` of what as many threads read at most.
 //   kernels_bench [--benchmark_filter=avx2/Q4_1]
 #include "kernels/kernel_table.h"
 #include "kernels/pack.h"
 #include "kernels/weight_types.h"
-#include "tests/bench/kernel_limits.h"
+#include "runtime/machine_limits.h"
 
 #include <benchmark/benchmark.h>
 
@@ -25,9 +25,6 @@
 namespace {
 
 using namespace rekindle::kernels;
-
-using rekindle::tests::int8_limit;
-using rekindle::tests::memory_read_limit;
 
 constexpr uint32_t kStreamThreadsMax = 2;
 
@@ -128,7 +125,7 @@ void stream(benchmark::State& state, const KernelTable* table, WeightType type,
 
 void register_products(const KernelTable* table, const double* memory_limits) {
     const std::string prefix(table->name);
-    const double limit = int8_limit(table->name);
+    const double limit = rekindle::runtime::measure_int8(*table, 1, rekindle::SystemClock());
     if (limit > 0) {
         benchmark::AddCustomContext(prefix + "_int8_limit_op/s", std::to_string(limit));
     }
@@ -159,7 +156,8 @@ void register_products(const KernelTable* table, const double* memory_limits) {
 int main(int argc, char** argv) {
     double memory_limits[kStreamThreadsMax];
     for (uint32_t threads = 1; threads <= kStreamThreadsMax; ++threads) {
-        memory_limits[threads - 1] = memory_read_limit(threads);
+        memory_limits[threads - 1] =
+            rekindle::runtime::measure_memory_read(threads, rekindle::SystemClock());
         benchmark::AddCustomContext("memory_read_limit_B/s/threads:" + std::to_string(threads),
                                     std::to_string(memory_limits[threads - 1]));
     }

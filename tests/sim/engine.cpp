@@ -40,6 +40,8 @@ public:
     uint32_t context_max() const noexcept override { return context_max_; }
     uint32_t vocabulary() const noexcept override { return vocabulary_; }
     uint32_t step_tokens_max() const noexcept override { return kStepTokensMax; }
+    void set_profile(runtime::OpProfile* /*profile*/) override {}
+
     Nanoseconds waited() const noexcept override { return {}; }
     void set_threads(uint32_t /*threads*/) override {}
 
