@@ -3,6 +3,7 @@
 #include "base/decimal.h"
 #include "base/version.h"
 #include "billing/usage_event.h"
+#include "daemon/admin_bench.h"
 #include "daemon/admin_deploy.h"
 #include "daemon/admin_revisions.h"
 #include "daemon/api/usage_types.h"
@@ -141,6 +142,7 @@ api::Deployment wire_form(const DeploymentInfo& info) {
 
 void AdminApi::add_routes(std::vector<Route>& routes) {
     add_revision_routes(services_.node, routes);
+    add_bench_route(services_.node, routes);
     const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
         routes.push_back(Route{.method = method,
                                .pattern = pattern,

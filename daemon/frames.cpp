@@ -42,6 +42,21 @@ public:
         }
     }
 
+    void operator()(const BenchPhaseItem& phase) {
+        out.write(phase.nanoseconds);
+        out.write(phase.tokens);
+        out.write(phase.bytes);
+        out.write(phase.operations);
+    }
+    void operator()(const std::vector<BenchOpItem>& items) {
+        out.write(static_cast<uint32_t>(items.size()));
+        for (const BenchOpItem& item : items) {
+            out.write_string(item.name);
+            out.write(item.nanoseconds);
+            out.write(item.calls);
+        }
+    }
+
     ByteWriter out;  // The result.
 
 private:
@@ -86,6 +101,23 @@ public:
             for (uint32_t j = 0; j < top && !in_.failed(); ++j) {
                 item.top.push_back(logprob());
             }
+            items.push_back(std::move(item));
+        }
+    }
+
+    void operator()(BenchPhaseItem& phase) {
+        phase.nanoseconds = in_.read<uint64_t>();
+        phase.tokens = in_.read<uint64_t>();
+        phase.bytes = in_.read<uint64_t>();
+        phase.operations = in_.read<uint64_t>();
+    }
+    void operator()(std::vector<BenchOpItem>& items) {
+        const uint32_t count = bounded(in_.read<uint32_t>(), kBenchOpsMax);
+        for (uint32_t i = 0; i < count && !in_.failed(); ++i) {
+            BenchOpItem item;
+            item.name = in_.read_string();
+            item.nanoseconds = in_.read<uint64_t>();
+            item.calls = in_.read<uint64_t>();
             items.push_back(std::move(item));
         }
     }
@@ -162,6 +194,12 @@ void fields(Coder& code, F& frame) {
         code(frame.waiting), code(frame.pages_used), code(frame.pages_total);
     } else if constexpr (std::is_same_v<Plain, CoresFrame>) {
         code(frame.threads);
+    } else if constexpr (std::is_same_v<Plain, BenchFrame>) {
+        code(frame.batch), code(frame.prompt), code(frame.answer), code(frame.seed);
+        code(frame.profile);
+    } else if constexpr (std::is_same_v<Plain, BenchedFrame>) {
+        code(frame.code), code(frame.error), code(frame.prefill), code(frame.decode);
+        code(frame.memory_bytes_per_second), code(frame.int8_per_second), code(frame.ops);
     } else if constexpr (std::is_same_v<Plain, FailedFrame>) {
         code(frame.code), code(frame.error);
     } else {
@@ -178,6 +216,36 @@ bool is_plausible(const F& /*frame*/) noexcept {
 bool is_plausible(const StepFrame& step) noexcept {
     return step.sequences <= step.tokens && step.tokens <= kStepTokensMax &&
            step.pages_used <= step.pages_total && step.wait_us <= step.step_us;
+}
+
+bool is_plausible(const BenchFrame& bench) noexcept {
+    return bench.batch >= 1 && bench.batch <= kBenchBatchMax && bench.prompt >= 1 &&
+           bench.prompt <= kBenchTokensMax && bench.answer <= kBenchTokensMax;
+}
+
+bool is_plausible(const BenchOpItem& op) noexcept {
+    return !op.name.empty() && op.name.size() <= kBenchOpNameBytesMax &&
+           op.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos;
+}
+
+// What took no time can't be told as a speed; no operation is longer than what it is part of.
+bool is_plausible(const BenchedFrame& benched) noexcept {
+    constexpr uint64_t kNanosecondsMax = 1ULL << 56;  // Two years.
+    if (!benched.error.empty()) {
+        return true;
+    }
+    const BenchPhaseItem& prefill = benched.prefill;
+    const BenchPhaseItem& decode = benched.decode;
+    uint64_t rest = decode.tokens > 0 ? decode.nanoseconds : prefill.nanoseconds;
+    const bool timed = prefill.tokens > 0 && prefill.nanoseconds > 0 &&
+                       (decode.tokens > 0) == (decode.nanoseconds > 0) && rest <= kNanosecondsMax;
+    for (const BenchOpItem& op : benched.ops) {
+        if (!is_plausible(op) || op.nanoseconds > rest) {
+            return false;
+        }
+        rest -= op.nanoseconds;
+    }
+    return timed && benched.memory_bytes_per_second > 0;
 }
 
 template <size_t Index = 0>

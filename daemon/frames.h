@@ -4,6 +4,8 @@
 // checked, and a frame that does not parse ends the connection (rekindled kills the worker).
 // The conversation: Hello ← worker; Assign → ; Assigned ←; then for each request Submit →,
 // Tokenized ←, Go or Refuse →, Tokens ← …, with Lease → to continue and Cancel → to stop.
+// A worker that is to be measured gets Bench → in place of requests, and answers each with Benched
+// ←.
 #pragma once
 #include "base/bytes.h"
 #include "base/result.h"
@@ -19,7 +21,7 @@ inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
 // Raised with every change of a frame: daemon and worker of different builds refuse each other.
-inline constexpr uint32_t kWireProtocol = 3;
+inline constexpr uint32_t kWireProtocol = 4;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
@@ -145,9 +147,49 @@ struct StepFrame {
     uint32_t pages_total = 0;  // At least pages_used.
 };
 
+inline constexpr uint32_t kBenchBatchMax = 256;        // A step has at least as many tokens.
+inline constexpr uint32_t kBenchTokensMax = 1U << 17;  // Of a prompt, and of an answer.
+
+// rekindled → worker that serves nothing: measure one case, and the limits of the machine.
+struct BenchFrame {
+    uint32_t batch = 1;   // Sequences, 1 to kBenchBatchMax.
+    uint32_t prompt = 1;  // Tokens of each, 1 to kBenchTokensMax.
+    uint32_t answer = 0;  // Tokens of each, at most kBenchTokensMax; 0: the prompts alone.
+    uint64_t seed = 0;    // Of the prompts' tokens.
+    bool profile = false;
+};
+
+// Prompts or answers of a case: how long they took, and what they asked of the machine.
+struct BenchPhaseItem {
+    uint64_t nanoseconds = 0;
+    uint64_t tokens = 0;
+    uint64_t bytes = 0;       // Weights, keys and values that had to be read.
+    uint64_t operations = 0;  // Multiplies and adds with weights.
+};
+
+inline constexpr uint32_t kBenchOpsMax = 32;
+inline constexpr uint32_t kBenchOpNameBytesMax = 32;
+
+struct BenchOpItem {
+    std::string name;  // At most kBenchOpNameBytesMax of a-z and '_'.
+    uint64_t nanoseconds = 0;
+    uint64_t calls = 0;
+};
+
+// Worker → rekindled: one case was measured, or why it could not be.
+struct BenchedFrame {
+    ErrorCode code = ErrorCode::kInternal;
+    std::string error;  // Empty: success.
+    BenchPhaseItem prefill;
+    BenchPhaseItem decode;                 // Zeros for a case without answers.
+    uint64_t memory_bytes_per_second = 0;  // What the machine can do: the best so far.
+    uint64_t int8_per_second = 0;          // Operations; 0: these kernels have no such limit.
+    std::vector<BenchOpItem> ops;          // At most kBenchOpsMax; of the answers if there are any.
+};
+
 using Frame = std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame,
                            GoFrame, RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame,
-                           StepFrame, CoresFrame>;
+                           StepFrame, CoresFrame, BenchFrame, BenchedFrame>;
 
 // Header and payload.
 std::vector<std::byte> encode_frame(const Frame& frame);

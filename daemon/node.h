@@ -158,6 +158,69 @@ public:
     virtual RequestTimes times() const = 0;
 };
 
+// ---- Benches ----
+
+inline constexpr size_t kBenchBatchesMax = 16;    // Batch sizes of one bench.
+inline constexpr uint32_t kBenchRepeatMax = 100;  // Rounds of all its cases.
+
+// A prompt of `prefill` tokens alone, then for each batch size as many prompts and answers; all of
+// it `repeat` times.
+struct BenchSpec {
+    std::string model;  // Name or alias.
+    std::vector<uint32_t> batches;
+    uint32_t prompt = 0;  // Tokens of each sequence of a batch.
+    uint32_t answer = 0;
+    uint32_t prefill = 0;
+    uint32_t repeat = 0;
+    bool profile = false;
+};
+
+// One case, once.
+struct BenchRun {
+    uint32_t batch = 0;
+    uint32_t prompt = 0;
+    uint32_t answer = 0;  // 0: the prompt alone was measured, else the answers.
+    double tokens_per_second = 0;
+};
+
+struct BenchProgress {
+    uint32_t done = 0;
+    uint32_t total = 0;  // Cases in all rounds.
+    std::optional<BenchRun> run;
+};
+
+// One case over all rounds.
+struct BenchRow {
+    BenchRun median;
+    double best_tokens_per_second = 0;
+    double memory_share = 0;           // Of the median run: what it read, of what could be read.
+    std::optional<double> int8_share;  // Nothing: these kernels have no such limit.
+    std::vector<BenchOpItem> ops;      // Of all rounds; the longest first.
+};
+
+struct BenchReport {
+    std::string model;
+    std::string revision;
+    std::string kernels;
+    uint32_t threads = 0;
+    uint64_t memory_bytes_per_second = 0;
+    uint64_t int8_per_second = 0;  // 0: no such limit.
+    std::vector<BenchRow> rows;
+    // What else the node did meanwhile: such figures are worth little. Empty: nothing.
+    std::vector<std::string> disturbed_by;
+};
+
+// A bench that is under way, in a worker of its own. Destroying it ends the worker.
+class BenchStream {
+public:
+    virtual ~BenchStream() = default;
+    // Progress until the report, or an error; no more calls after either.
+    using Event = std::variant<BenchProgress, BenchReport>;
+    virtual Task<Result<Event>> next() = 0;
+    // Ends the worker; a next() that waits gives kCancelled.
+    virtual void cancel() = 0;
+};
+
 class Node {
 public:
     virtual ~Node() = default;
@@ -185,6 +248,10 @@ public:
 
     // Gate 1, then wakes the model. kNotFound, kOverloaded, kUnavailable (draining, ledger).
     virtual Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) = 0;
+
+    // kConflict while another bench runs, kInvalidArgument for cases beyond the model's context or
+    // this node's memory.
+    virtual Task<Result<std::unique_ptr<BenchStream>>> bench(BenchSpec spec) = 0;
 
     virtual Task<Result<std::vector<billing::UsageRow>>> usage(billing::UsageQuery query) = 0;
     virtual Task<Result<billing::UsageFinal>> find_request(billing::RequestId id) = 0;

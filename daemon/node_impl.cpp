@@ -122,6 +122,9 @@ std::vector<scheduler::WorkerUse> NodeImpl::worker_uses() const {
 }
 
 void NodeImpl::grant_cores() {
+    if (const auto bench = bench_.lock()) {
+        bench->look_around();
+    }
     std::vector<uint32_t> requests;
     for (const auto& [name, instance] : instances_) {
         requests.push_back(instance->active());
@@ -131,6 +134,15 @@ void NodeImpl::grant_cores() {
     for (const auto& [name, instance] : instances_) {
         instance->grant_cores(shares[next++]);
     }
+}
+
+Result<void> NodeImpl::make_worker_room() {
+    if (worker_uses().size() >= config_.workers_max && !cool_longest_idle()) {
+        return Error{ErrorCode::kOverloaded,
+                     fmt::format("all {} workers are busy with other models: try again later",
+                                 config_.workers_max)};
+    }
+    return {};
 }
 
 bool NodeImpl::cool_longest_idle() {
@@ -214,11 +226,11 @@ Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
     if (!pass) {
         return pass.error();
     }
-    const auto assigned = static_cast<uint32_t>(worker_uses().size());
-    if (!instance->has_worker() && assigned >= config_.workers_max && !cool_longest_idle()) {
-        return Error{ErrorCode::kOverloaded,
-                     fmt::format("all {} workers are busy with other models: try again later",
-                                 config_.workers_max)};
+    if (!instance->has_worker()) {
+        const auto room = make_worker_room();
+        if (!room) {
+            return room.error();
+        }
     }
     trace->admitted_at = services_.clock.monotonic();
     auto facts = facts_of(request, *instance);
@@ -276,6 +288,9 @@ Task<Result<billing::UsageFinal>> NodeImpl::find_request(billing::RequestId id) 
 
 Task<> NodeImpl::drain(std::chrono::milliseconds deadline) {
     draining_ = true;
+    if (const auto bench = bench_.lock()) {
+        bench->end(Error{ErrorCode::kUnavailable, "this node is shutting down"});
+    }
     admission_.drain();
     cancel_imports_ = true;
     const std::unique_ptr<Timer> timer = services_.timers.make("drain");

@@ -12,6 +12,7 @@
 #include "daemon/data_folder.h"
 #include "daemon/image_facts.h"
 #include "daemon/metered_ledger.h"
+#include "daemon/model_bench.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
 #include "daemon/worker_pool.h"
@@ -69,6 +70,7 @@ public:
     std::vector<DeploymentInfo> deployments() const override;
     Result<DeploymentInfo> deployment(const std::string& name) const override;
     Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) override;
+    Task<Result<std::unique_ptr<BenchStream>>> bench(BenchSpec spec) override;
     Task<Result<std::vector<billing::UsageRow>>> usage(billing::UsageQuery query) override;
     Task<Result<billing::UsageFinal>> find_request(billing::RequestId id) override;
     Result<UniqueFd> new_upload_file() override { return services_.folder.unnamed_file(); }
@@ -94,6 +96,10 @@ private:
     void cool_idle_models();
     Result<billing::RequestFacts> facts_of(const GenerateRequest& request,
                                            const ModelInstance& instance) const;
+    // Room for one more worker, if need be by cooling the model that was idle longest.
+    Result<void> make_worker_room();
+    // ---- node_bench.cpp ----
+    std::vector<std::string> work_now() const;
     // ---- node_import.cpp ----
     Task<Result<DeploymentRecord>> import_source(const DeploySpec* spec, UniqueFd source,
                                                  OnProgress on_progress);
@@ -130,6 +136,7 @@ private:
     scheduler::AdmissionGate admission_;
     std::unique_ptr<Timer> cooling_;
     Event request_left_;
+    std::weak_ptr<ModelBench> bench_;  // The last one.
     bool deploying_ = false;
     Event deploy_ended_;
     bool draining_ = false;

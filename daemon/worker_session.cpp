@@ -1,8 +1,10 @@
 #include "daemon/worker_session.h"
 
+#include "daemon/worker_bench.h"
 #include "daemon/worker_core.h"
 #include "runtime/engine.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -15,13 +17,20 @@
 namespace rekindle::daemon {
 namespace {
 
+struct BenchSetup {
+    const kernels::KernelTable& kernels;
+    uint32_t threads = 1;
+};
+
 // The two halves of a worker, each on its thread.
 class Session final : public WorkerSession {
 public:
-    Session(WorkerChannel& channel, const Clock& clock, std::unique_ptr<WorkerModel> model)
+    Session(WorkerChannel& channel, const Clock& clock, std::unique_ptr<WorkerModel> model,
+            const BenchSetup& bench)
         : channel_(channel),
           clock_(clock),
           model_(std::move(model)),
+          bench_(*model_, bench.kernels, bench.threads, clock),
           reader_(*model_, sender(), [this](EngineCommand command) { push(std::move(command)); }) {}
 
     ~Session() override {
@@ -53,6 +62,7 @@ private:
     WorkerChannel& channel_;
     const Clock& clock_;
     const std::unique_ptr<WorkerModel> model_;
+    WorkerBench bench_;
     PromptReader reader_;
 
     // Between reader and engine thread.
@@ -84,6 +94,10 @@ Result<void> Session::serve() {
 
 // The tables arrive first in a restore; opening them here keeps Assign itself instant.
 Result<void> Session::handle(Frame frame) {
+    // Measured on this thread, with nothing else to do: rekindled ends this worker when it will.
+    if (const auto* bench = std::get_if<BenchFrame>(&frame); bench != nullptr && !runner_) {
+        return channel_.send(Frame(bench_.run(*bench)));
+    }
     if (!reader_.tables_open() && std::holds_alternative<SubmitFrame>(frame)) {
         const auto opened = reader_.open_tables();
         if (!opened) {
@@ -150,7 +164,8 @@ Result<std::unique_ptr<WorkerSession>> WorkerSession::start(WorkerChannel& chann
         static_cast<void>(sent);
         return error;
     }
-    auto session = std::make_unique<Session>(channel, clock, std::move(model).value());
+    const BenchSetup bench{kernels, std::max(1U, frame->threads)};
+    auto session = std::make_unique<Session>(channel, clock, std::move(model).value(), bench);
     const auto sent = channel.send(Frame(session->description()));
     if (!sent) {
         return sent.error();

@@ -11,6 +11,15 @@ using namespace rekindle::daemon;  // NOLINT(google-build-using-namespace): test
 
 namespace {
 
+BenchedFrame whole_bench() {
+    return {.prefill = {.nanoseconds = 9, .tokens = 8, .bytes = 7, .operations = 6},
+            .decode = {.nanoseconds = 10, .tokens = 1},
+            .memory_bytes_per_second = 5,
+            .int8_per_second = 4,
+            .ops = {{.name = "down", .nanoseconds = 7, .calls = 2},
+                    {.name = "gate_up", .nanoseconds = 3, .calls = 1}}};
+}
+
 std::vector<Frame> one_of_each() {
     LogprobItem item{.bytes = " the", .token = 260, .logprob = -0.5F};
     item.top = {LogprobItem{.bytes = " a", .token = 253, .logprob = -1.25F}};
@@ -45,6 +54,8 @@ std::vector<Frame> one_of_each() {
                         .logprobs = {item},
                         .matched_stop = "END"},
             FailedFrame{ErrorCode::kUnavailable, "chunk 3 failed"},
+            BenchFrame{.batch = 8, .prompt = 128, .answer = 64, .seed = 3, .profile = true},
+            whole_bench(),
             StepFrame{.step_us = 900,
                       .wait_us = 900,
                       .sequences = 2,
@@ -120,4 +131,53 @@ TEST_CASE("a step whose counts contradict each other is refused") {
     CHECK_FALSE(accepted({.pages_used = 4, .pages_total = 3}));
     CHECK(accepted({.step_us = 5, .wait_us = 5}));
     CHECK_FALSE(accepted({.step_us = 5, .wait_us = 6}));
+}
+
+TEST_CASE("a bench case is taken up to its limits and not beyond") {
+    const auto accepted = [](const BenchFrame& bench) { return decode(encode_frame(bench)).ok(); };
+    CHECK(accepted({}));
+    CHECK(
+        accepted({.batch = kBenchBatchMax, .prompt = kBenchTokensMax, .answer = kBenchTokensMax}));
+    CHECK_FALSE(accepted({.batch = 0}));
+    CHECK_FALSE(accepted({.batch = kBenchBatchMax + 1}));
+    CHECK_FALSE(accepted({.prompt = 0}));
+    CHECK_FALSE(accepted({.prompt = kBenchTokensMax + 1}));
+    CHECK_FALSE(accepted({.answer = kBenchTokensMax + 1}));
+}
+
+TEST_CASE("figures that can't be a measurement are refused") {
+    const auto accepted = [](const auto& change) {
+        BenchedFrame benched = whole_bench();
+        change(benched);
+        return decode(encode_frame(benched)).ok();
+    };
+    CHECK(accepted([](BenchedFrame&) {}));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.prefill.nanoseconds = 0; }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.prefill.tokens = 0; }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.decode.nanoseconds = 0; }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.memory_bytes_per_second = 0; }));
+    CHECK(accepted([](BenchedFrame& frame) { frame.int8_per_second = 0; }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.ops[0].nanoseconds = 8; }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) {
+        frame.ops[0].nanoseconds = std::numeric_limits<uint64_t>::max();
+    }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.ops[0].name = ""; }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) { frame.ops[0].name = "Down"; }));
+    CHECK(accepted(
+        [](BenchedFrame& frame) { frame.ops[0].name = std::string(kBenchOpNameBytesMax, 'a'); }));
+    CHECK_FALSE(accepted([](BenchedFrame& frame) {
+        frame.ops[0].name = std::string(kBenchOpNameBytesMax + 1, 'a');
+    }));
+    const auto of_ops = [&accepted](size_t count) {
+        return accepted([count](BenchedFrame& frame) {
+            frame.ops = std::vector<BenchOpItem>(count, BenchOpItem{.name = "down"});
+        });
+    };
+    CHECK(of_ops(kBenchOpsMax));
+    CHECK_FALSE(of_ops(kBenchOpsMax + 1));
+}
+
+TEST_CASE("a case that could not be measured needs no figures") {
+    CHECK(decode(encode_frame(BenchedFrame{.error = "no memory"})).ok());
+    CHECK_FALSE(decode(encode_frame(BenchedFrame{})).ok());
 }

@@ -119,6 +119,56 @@ private:
     bool ended_ = false;
 };
 
+// One line of progress, then the report.
+class FakeBench final : public BenchStream {
+public:
+    explicit FakeBench(FakeNode& node) : node_(node) {}
+
+    ~FakeBench() override {
+        node_.record([](Seen& seen) { seen.bench_destroyed = true; });
+    }
+
+    FakeBench(const FakeBench&) = delete;
+    FakeBench& operator=(const FakeBench&) = delete;
+
+    Task<Result<Event>> next() override {
+        const BenchRun run{.batch = 8, .prompt = 16, .answer = 4, .tokens_per_second = 250};
+        if (!std::exchange(told_, true)) {
+            co_return Event(BenchProgress{.done = 1, .total = 2, .run = run});
+        }
+        while (node_.bench_holds && !cancelled_) {
+            co_await node_.changed_.wait();
+        }
+        if (cancelled_) {
+            co_return Error{ErrorCode::kCancelled, "the bench has ended"};
+        }
+        if (node_.bench_breaks) {
+            co_return *node_.bench_breaks;
+        }
+        BenchRow row{.median = run, .best_tokens_per_second = 260, .memory_share = 0.5};
+        row.ops.push_back({.name = "down", .nanoseconds = 700, .calls = 3});
+        BenchReport report{.model = "smol",
+                           .revision = "0123",
+                           .kernels = "scalar",
+                           .threads = 2,
+                           .memory_bytes_per_second = 1000};
+        report.rows.push_back(std::move(row));
+        report.disturbed_by.emplace_back("model other");
+        co_return Event(std::move(report));
+    }
+
+    void cancel() override {
+        cancelled_ = true;
+        node_.record([](Seen& seen) { seen.bench_cancelled = true; });
+        node_.changed_.notify();
+    }
+
+private:
+    FakeNode& node_;
+    bool told_ = false;
+    bool cancelled_ = false;
+};
+
 FakeNode::FakeNode(asio::io_context& context) : context_(context), changed_(context) {}
 
 FakeNode::~FakeNode() = default;
@@ -232,6 +282,16 @@ Task<Result<void>> FakeNode::undeploy(std::string name) {
     }
     record([&name](Seen& seen) { seen.undeployed.push_back(name); });
     co_return Result<void>();
+}
+
+Task<Result<std::unique_ptr<BenchStream>>> FakeNode::bench(BenchSpec spec) {
+    record([&spec](Seen& seen) { seen.benches.push_back(spec); });
+    const auto info = deployment(spec.model);
+    if (bench_error || !info) {
+        co_return bench_error ? *bench_error : info.error();
+    }
+    std::unique_ptr<BenchStream> stream = std::make_unique<FakeBench>(*this);
+    co_return stream;
 }
 
 Task<Result<std::vector<billing::UsageRow>>> FakeNode::usage(billing::UsageQuery query) {

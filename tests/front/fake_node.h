@@ -44,6 +44,9 @@ struct Seen {
     std::vector<std::string> undeployed;
     std::vector<std::string> changes;  // "rollback smol ab", "set x smol", "rm x"
     std::vector<billing::UsageQuery> usage_queries;
+    std::vector<BenchSpec> benches;
+    bool bench_cancelled = false;
+    bool bench_destroyed = false;
 };
 
 class FakeNode final : public Node {
@@ -66,6 +69,7 @@ public:
     std::vector<DeploymentInfo> deployments() const override;
     Result<DeploymentInfo> deployment(const std::string& name) const override;
     Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) override;
+    Task<Result<std::unique_ptr<BenchStream>>> bench(BenchSpec spec) override;
     Task<Result<std::vector<billing::UsageRow>>> usage(billing::UsageQuery query) override;
     Task<Result<billing::UsageFinal>> find_request(billing::RequestId id) override;
     Result<UniqueFd> new_upload_file() override;
@@ -90,6 +94,9 @@ public:
     std::optional<Error> upload_error;
     bool disk_full = false;     // Uploads go where nothing can be written.
     bool deploy_holds = false;  // Until its client has left.
+    std::optional<Error> bench_error;
+    std::optional<Error> bench_breaks;  // After its first line.
+    bool bench_holds = false;           // After its first line, until it is cancelled.
     void release();
     Seen seen();
     // False when `condition` did not come true for a long time.
@@ -98,6 +105,7 @@ public:
 
 private:
     friend class FakeStream;
+    friend class FakeBench;
 
     asio::io_context& context_;
     Event changed_;
