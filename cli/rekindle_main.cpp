@@ -65,6 +65,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     verbs.push_back(make_undeploy(app));
     verbs.push_back(make_keys(app));
     verbs.push_back(make_backup(app));
+    verbs.push_back(make_bench(app));
     verbs.push_back(make_schema(app));
     for (CLI::App* command : app.get_subcommands(/*filter=*/{})) {
         const std::string footer = command->get_footer();

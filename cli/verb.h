@@ -44,6 +44,7 @@ std::unique_ptr<Verb> make_backup(CLI::App& app);
 std::unique_ptr<Verb> make_describe(CLI::App& app);
 std::unique_ptr<Verb> make_rollback(CLI::App& app);
 std::unique_ptr<Verb> make_aliases(CLI::App& app);
+std::unique_ptr<Verb> make_bench(CLI::App& app);
 std::unique_ptr<Verb> make_schema(CLI::App& app);
 
 }  // namespace rekindle::cli

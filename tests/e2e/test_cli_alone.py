@@ -9,7 +9,7 @@ import pytest
 from fake_daemon import FakeDaemon, delta, error, json_route, reply_json, sse, stream_route
 from tools import poll, rekindle, start_rekindle
 
-VERBS = ["deploy", "models", "ps", "chat", "run", "usage", "undeploy"]
+VERBS = ["deploy", "models", "ps", "chat", "run", "usage", "bench", "undeploy"]
 CHAT = "POST /v1/chat/completions"
 DEPLOYMENT = {
     "name": "small", "revision": "r", "image": "i", "architecture": "llama",
@@ -34,7 +34,8 @@ def test_version_and_help():
     ["deploy", __file__, "--name", "a/b"], ["deploy", __file__, "--name", "a", "--idle", "soon"],
     ["deploy", __file__, "--name", "a", "--price-input", "-1"],
     ["deploy", __file__, "--name", "a", "--price-output", "1e3"],
-    ["chat", "small", "--json"],
+    ["chat", "small", "--json"], ["bench"], ["bench", "No Name"],
+    ["bench", "a", "--batches", "1,x"], ["bench", "a", "--repeat", "0"],
 ])
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments):
     done = rekindle(*arguments)
