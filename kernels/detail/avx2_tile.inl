@@ -1,5 +1,6 @@
 // The tile that multiplies all quantised types on AVX2: 16 rows x up to 4 tokens x a slice of 32
 // columns, added to the accumulators as scalar_matmul.cpp states it.
+// docs/decisions/0007-avx2-matmul.md says why it has this form.
 #pragma once
 #include "kernels/detail/avx2_terms.inl"
 #include "kernels/detail/avx2_types.inl"
