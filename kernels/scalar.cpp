@@ -66,7 +66,9 @@ void attend_page(const PageQuery& q, const std::byte* keys, const std::byte* val
     const float shrink = softmax.absorb(scores + q.begin, q.end - q.begin);
     for (uint32_t d = 0; d < q.head_dim; ++d) {
         q.out[d] *= shrink;
-        for (uint32_t p = q.begin; p < q.end; ++p) {
+    }
+    for (uint32_t p = q.begin; p < q.end; ++p) {
+        for (uint32_t d = 0; d < q.head_dim; ++d) {
             q.out[d] += scores[p] * load_half(values, size_t{p} * q.head_dim + d);
         }
     }

@@ -199,7 +199,9 @@ void Llama::attend(const StepRows& rows, uint32_t layer) {
     const uint32_t group_width = config_.group() * head_dim;
     const size_t query_stride = size_t{attention_in_.terms()} * config_.query_width();
     const auto items = static_cast<uint32_t>(runs_.size()) * config_.base.kv_heads;
-    compute_.for_each(items, [&](uint32_t item) {
+    compute_.for_each(items, [&](uint32_t index) {
+        // The last rows of a prompt see most: taken first, no thread waits for them at the end.
+        const uint32_t item = items - 1 - index;
         const RowRun& run = runs_[item / config_.base.kv_heads];
         const uint32_t head = item % config_.base.kv_heads;
         const size_t in_row = size_t{head} * group_width;
