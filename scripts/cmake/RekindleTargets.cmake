@@ -29,7 +29,12 @@ function(rekindle_test name)
         ${name}_test PRIVATE REKINDLE_TEST_DATA="${CMAKE_SOURCE_DIR}/tests"
                              DOCTEST_CONFIG_SUPER_FAST_ASSERTS)
     add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+    # Sanitizers slow a test by up to 20 times, and the simulation takes a quarter minute without them.
+    set(seconds 300)
+    if(CMAKE_BUILD_TYPE MATCHES "Asan|Tsan")
+        set(seconds 1800)
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds})
 endfunction()
 
 # rekindle_fuzzer(<name> SOURCES … DEPS …): under the fuzz preset a libFuzzer binary; everywhere
