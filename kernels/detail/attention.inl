@@ -26,6 +26,23 @@ constexpr uint32_t kHeadDimStep = 16;  // head_dim is a multiple of it.
 // evenly.
 constexpr uint32_t kQueryStride = kHeadDimMax + 16;
 
+// What the tile reads next, fetched while it computes: pages lie far apart, so that the processor's
+// own prefetching stops at the end of each piece of one. The cost of fetching what is there already
+// is one instruction of some twenty.
+struct PageAhead {
+    static constexpr size_t kLine = 64;
+
+    const std::byte* place;
+    size_t step;  // Bytes for each step of a loop; 0: nothing more to fetch.
+
+    [[gnu::always_inline]] void fetch() {
+        for (size_t line = 0; line == 0 || line < step; line += kLine) {
+            _mm_prefetch(reinterpret_cast<const char*>(place + line), _MM_HINT_T0);
+        }
+        place += step;
+    }
+};
+
 template <typename V>
 struct AttentionTile {
     static constexpr uint32_t kPageVectors = kPageTokens / V::kLanes;
@@ -113,11 +130,13 @@ template <typename V, uint32_t kQueries, uint32_t kVectors, typename Load>
 
 // Scores of kQueries queries for the whole page; what a row does not see is masked later.
 template <typename V, uint32_t kQueries>
-void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim, uint32_t query) {
+void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim, uint32_t query,
+                 PageAhead ahead) {
     constexpr uint32_t kPageVectors = AttentionTile<V>::kPageVectors;
     constexpr uint32_t kWanted = block_vectors(kQueries);
     constexpr uint32_t kVectors = kWanted < kPageVectors ? kWanted : kPageVectors;
     for (uint32_t first = 0; first < kPageTokens; first += kVectors * V::kLanes) {
+        ahead.step = first == 0 ? ahead.step : 0;
         typename V::Floats acc[kQueries][kVectors];
         for (auto& row : acc) {
             for (auto& sum : row) {
@@ -127,6 +146,7 @@ void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_di
         const float* factors = tile.queries[query];
         const std::byte* key = keys + static_cast<size_t>(first) * kHalfBytes;
         for (uint32_t d = 0; d < head_dim; ++d, key += kPageTokens * kHalfBytes) {
+            ahead.fetch();
             accumulate<V>(acc, factors + d, kQueryStride,
                           [&](uint32_t v) __attribute__((always_inline)) {
                               return V::load_halves(key + v * V::kLanes * kHalfBytes);
@@ -140,11 +160,17 @@ void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_di
     }
 }
 
-// Values d to d + kVectors * kLanes - 1 of kQueries queries, over positions [begin, end).
+// Positions of one page that a row sees: [begin, end), counted from the page's first.
+struct PageView {
+    uint32_t begin;
+    uint32_t end;
+};
+
+// Values d to d + kVectors * kLanes - 1 of kQueries queries, over the positions of `view`.
 template <typename V, uint32_t kQueries, uint32_t kVectors>
 [[gnu::always_inline]] inline void add_values(AttentionTile<V>& tile, const std::byte* values,
                                               uint32_t head_dim, uint32_t query, uint32_t d,
-                                              uint32_t begin, uint32_t end) {
+                                              PageView view, PageAhead ahead) {
     typename V::Floats acc[kQueries][kVectors];
     for (uint32_t q = 0; q < kQueries; ++q) {
         const auto shrink = V::all(tile.shrink[query + q]);
@@ -154,8 +180,9 @@ template <typename V, uint32_t kQueries, uint32_t kVectors>
     }
     const float* weights = tile.weights[query];
     const size_t row_bytes = static_cast<size_t>(head_dim) * kHalfBytes;
-    const std::byte* value = values + begin * row_bytes + d * kHalfBytes;
-    for (uint32_t p = begin; p < end; ++p, value += row_bytes) {
+    const std::byte* value = values + view.begin * row_bytes + d * kHalfBytes;
+    for (uint32_t p = view.begin; p < view.end; ++p, value += row_bytes) {
+        ahead.fetch();
         accumulate<V>(acc, weights + p, kPageTokens,
                       [&](uint32_t v) __attribute__((always_inline)) {
                           return V::load_halves(value + v * V::kLanes * kHalfBytes);
@@ -170,15 +197,17 @@ template <typename V, uint32_t kQueries, uint32_t kVectors>
 
 template <typename V, uint32_t kQueries>
 void value_block(AttentionTile<V>& tile, const std::byte* values, uint32_t head_dim, uint32_t query,
-                 uint32_t begin, uint32_t end) {
+                 PageView view, PageAhead ahead) {
     constexpr uint32_t kVectors = block_vectors(kQueries);
     constexpr uint32_t kLastVectors = kHeadDimStep / V::kLanes;
     uint32_t d = 0;
     for (; d + kVectors * V::kLanes <= head_dim; d += kVectors * V::kLanes) {
-        add_values<V, kQueries, kVectors>(tile, values, head_dim, query, d, begin, end);
+        add_values<V, kQueries, kVectors>(tile, values, head_dim, query, d, view, ahead);
+        ahead.step = 0;
     }
     for (; d < head_dim; d += kLastVectors * V::kLanes) {
-        add_values<V, kQueries, kLastVectors>(tile, values, head_dim, query, d, begin, end);
+        add_values<V, kQueries, kLastVectors>(tile, values, head_dim, query, d, view, ahead);
+        ahead.step = 0;
     }
 }
 
@@ -222,12 +251,6 @@ template <typename V>
     V::store(tile.sums[query], sum);
 }
 
-// Positions of one page that a row sees: [begin, end), counted from the page's first.
-struct PageView {
-    uint32_t begin;
-    uint32_t end;
-};
-
 // `row_position` sees up to itself, and the last `window` of these where that is not 0.
 [[gnu::always_inline]] inline PageView page_view(uint32_t row_position, uint32_t window,
                                                  uint32_t page_position) {
@@ -242,9 +265,10 @@ struct PageView {
 
 template <typename V>
 void score_queries(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim,
-                   uint32_t queries) {
+                   uint32_t queries, PageAhead ahead) {
     for_query_blocks(0, queries, [&]<uint32_t kQueries>(uint32_t query) {
-        score_block<V, kQueries>(tile, keys, head_dim, query);
+        score_block<V, kQueries>(tile, keys, head_dim, query, ahead);
+        ahead.step = 0;
     });
 }
 
@@ -252,11 +276,12 @@ void score_queries(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_
 // touch it, be it NaN. Rows that see all of it are taken together.
 template <typename V>
 void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position,
-                     const std::byte* values) {
+                     const std::byte* values, PageAhead ahead) {
     const auto add = [&](uint32_t first_row, uint32_t end_row, PageView view) {
         for_query_blocks(
             first_row * args.group, end_row * args.group, [&]<uint32_t kQueries>(uint32_t query) {
-                value_block<V, kQueries>(tile, values, args.head_dim, query, view.begin, view.end);
+                value_block<V, kQueries>(tile, values, args.head_dim, query, view, ahead);
+                ahead.step = 0;
             });
     };
     uint32_t whole = 0;  // Rows just before `row` that see the whole page.
@@ -278,9 +303,14 @@ void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t
 // args: the rows of one tile.
 template <typename V>
 void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position) {
-    const std::byte* page = args.pages[page_position / kPageTokens];
+    const uint32_t index = page_position / kPageTokens;
+    const std::byte* page = args.pages[index];
     const uint32_t queries = args.rows * args.group;
-    score_queries(tile, page + args.key_offset, args.head_dim, queries);
+    const std::byte* values = page + args.value_offset;
+    // Keys and values of a page are equally long: a line of values for each dimension of the keys,
+    // and a row of the next keys for each position of the values.
+    score_queries(tile, page + args.key_offset, args.head_dim, queries,
+                  {values, kPageTokens * kHalfBytes});
     for (uint32_t query = 0; query < queries; ++query) {
         const uint32_t position = args.position + query / args.group;
         const PageView view = page_view(position, args.window, page_position);
@@ -288,7 +318,10 @@ void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t pag
             absorb_scores(tile, query, view.begin, view.end);
         }
     }
-    add_rows_values(tile, args, page_position, page + args.value_offset);
+    const bool last = page_position + kPageTokens > args.position + args.rows - 1;
+    const std::byte* next = last ? values : args.pages[index + 1] + args.key_offset;
+    add_rows_values(tile, args, page_position, values,
+                    {next, last ? 0 : static_cast<size_t>(args.head_dim) * kHalfBytes});
 }
 
 // The tile's queries before the first page.

@@ -32,6 +32,7 @@ struct Part {
     uint32_t tokens;
     uint32_t first;
     uint32_t slices;
+    uint64_t panel_bytes;  // To the same place of the next panel.
 };
 
 template <uint32_t kTokens>
@@ -53,24 +54,45 @@ template <uint32_t kTokens>
 }
 
 template <typename Type>
-[[gnu::always_inline]] inline void prefetch_slice(const std::byte* block, uint32_t slice) {
-    constexpr uint32_t kLine = 64;
-    constexpr uint32_t kBytes = Type::kBlock.bytes / Type::kSlices;
-    const std::byte* ahead = block + static_cast<size_t>(slice) * kBytes + kPrefetchBytes;
-    for (uint32_t place = 0; place < kBytes; place += kLine) {
-        _mm_prefetch(reinterpret_cast<const char*>(ahead + place), _MM_HINT_T0);
+constexpr uint32_t kSliceBytes = Type::kBlock.bytes / Type::kSlices;
+
+// Weights that a tile fetches while it multiplies others: `step` bytes for each of its slices.
+struct Ahead {
+    const std::byte* place;
+    uint32_t step;
+
+    [[gnu::always_inline]] void fetch() {
+        constexpr uintptr_t kLine = 64;
+        const auto begin = (reinterpret_cast<uintptr_t>(place) + kLine - 1) & ~(kLine - 1);
+        place += step;
+        for (uintptr_t line = begin; line < reinterpret_cast<uintptr_t>(place); line += kLine) {
+            _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0);
+        }
     }
+};
+
+// What tile `tile` of `tiles` fetches while all of them go over a stretch of `slices` slices, whose
+// weights they share: its part of the next stretch, so that memory is busy all the time.
+template <typename Type>
+Ahead next_stretch(const std::byte* panel, const Part& part, uint32_t first, uint32_t slices,
+                   uint32_t tile, uint32_t tiles) {
+    const uint32_t end = first + slices;
+    const std::byte* next =
+        end < part.slices ? panel + static_cast<size_t>(end / Type::kSlices) * Type::kBlock.bytes
+                          : panel + part.panel_bytes;
+    const uint32_t step = (kSliceBytes<Type> + tiles - 1) / tiles;
+    return {next + static_cast<size_t>(tile) * step * slices, step};
 }
 
 // Few tokens: bits are unpacked in registers, as the weights stream by.
 template <typename Type, uint32_t kTokens>
-void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens,
+void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens, Ahead ahead,
                  float (*sums)[kPanelRows]) {
     Accumulators<kTokens> acc;
     load_sums<kTokens>(sums, acc);
     for (uint32_t slice = 0; slice < slices; slice += Type::kSlices) {
         for (uint32_t inner = 0; inner < Type::kSlices; ++inner) {
-            prefetch_slice<Type>(block, inner);
+            ahead.fetch();
             add_slice<kTokens>(PackedSlice<Type>{block, inner}, tokens, acc);
             tokens.advance<Type::kShape>();
         }
@@ -81,10 +103,11 @@ void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens,
 
 template <Shape kShape, uint32_t kTokens>
 void unpacked_tile(const UnpackedSlice<kShape>* weights, uint32_t slices, TileTokens tokens,
-                   float (*sums)[kPanelRows]) {
+                   Ahead ahead, float (*sums)[kPanelRows]) {
     Accumulators<kTokens> acc;
     load_sums<kTokens>(sums, acc);
     for (uint32_t slice = 0; slice < slices; ++slice) {
+        ahead.fetch();
         add_slice<kTokens>(weights[slice], tokens, acc);
         tokens.advance<kShape>();
     }
@@ -112,11 +135,13 @@ template <typename Type>
 void unpacked_part(const std::byte* panel, const Activations& x, const Part& part,
                    const Terms& terms, ChunkSums& sums) {
     constexpr Shape kShape = Type::kShape;
-    using Tile = void (*)(const UnpackedSlice<kShape>*, uint32_t, TileTokens, float(*)[kPanelRows]);
+    using Tile =
+        void (*)(const UnpackedSlice<kShape>*, uint32_t, TileTokens, Ahead, float(*)[kPanelRows]);
     static constexpr Tile kTiles[kTokenTile + 1] = {
         nullptr, unpacked_tile<kShape, 1>, unpacked_tile<kShape, 2>, unpacked_tile<kShape, 3>,
         unpacked_tile<kShape, 4>};
     UnpackedSlice<kShape> weights[kStretchSlices];
+    const uint32_t tiles = (part.tokens + kTokenTile - 1) / kTokenTile;
     for (uint32_t first = 0; first < part.slices; first += kStretchSlices) {
         const uint32_t left = part.slices - first;
         const uint32_t slices = left < kStretchSlices ? left : kStretchSlices;
@@ -128,7 +153,9 @@ void unpacked_part(const std::byte* panel, const Activations& x, const Part& par
         for (uint32_t token = 0; token < part.tokens; token += kTokenTile) {
             const uint32_t tokens = part.tokens - token;
             kTiles[tokens < kTokenTile ? tokens : kTokenTile](
-                weights, slices, tile_tokens<Type>(x, part, terms, token, first), sums + token);
+                weights, slices, tile_tokens<Type>(x, part, terms, token, first),
+                next_stretch<Type>(panel, part, first, slices, token / kTokenTile, tiles),
+                sums + token);
         }
     }
 }
@@ -137,19 +164,24 @@ void unpacked_part(const std::byte* panel, const Activations& x, const Part& par
 template <typename Type>
 void packed_part(const std::byte* panel, const Activations& x, const Part& part, const Terms& terms,
                  ChunkSums& sums) {
-    using Tile = void (*)(const std::byte*, uint32_t, TileTokens, float(*)[kPanelRows]);
+    using Tile = void (*)(const std::byte*, uint32_t, TileTokens, Ahead, float(*)[kPanelRows]);
     constexpr uint32_t kWidest = Type::kPackedTokens < kTokenTile ? 2 : kTokenTile;
     static constexpr Tile kTiles[] = {nullptr, packed_tile<Type, 1>, packed_tile<Type, 2>,
                                       packed_tile<Type, kWidest - 1>, packed_tile<Type, kWidest>};
-    const uint32_t stretch = part.tokens > kWidest ? kStretchSlices : part.slices;
+    const uint32_t tiles = (part.tokens + kWidest - 1) / kWidest;
+    const uint32_t stretch = tiles > 1 ? kStretchSlices : part.slices;
     for (uint32_t first = 0; first < part.slices; first += stretch) {
         const uint32_t left = part.slices - first;
+        const uint32_t slices = left < stretch ? left : stretch;
         const std::byte* block = panel + first / Type::kSlices * Type::kBlock.bytes;
         for (uint32_t token = 0; token < part.tokens; token += kWidest) {
             const uint32_t tokens = part.tokens - token;
+            const Ahead ahead =
+                tiles == 1 ? Ahead{block + kPrefetchBytes, kSliceBytes<Type>}
+                           : next_stretch<Type>(panel, part, first, slices, token / kWidest, tiles);
             kTiles[tokens < kWidest ? tokens : kWidest](
-                block, left < stretch ? left : stretch,
-                tile_tokens<Type>(x, part, terms, token, first), sums + token);
+                block, slices, tile_tokens<Type>(x, part, terms, token, first), ahead,
+                sums + token);
         }
     }
 }
@@ -234,7 +266,9 @@ void copy_sums(bool to_out, const Part& part, uint32_t rows, float* out, size_t 
                ChunkSums& sums) {
     for (uint32_t t = 0; t < part.tokens; ++t) {
         float* place = out + (part.token + t) * out_stride;
-        if (to_out) {
+        if (to_out && rows == kPanelRows) {  // Known, so that no function is called.
+            __builtin_memcpy(place, sums[t], kPanelRows * sizeof(float));
+        } else if (to_out) {
             __builtin_memcpy(place, sums[t], rows * sizeof(float));
         } else {
             __builtin_memcpy(sums[t], place, rows * sizeof(float));
@@ -267,7 +301,8 @@ void compute_panels(const PackedMatrix& w, uint64_t panel_bytes, uint32_t panel_
         const uint32_t tokens = x.tokens - token < chunk ? x.tokens - token : chunk;
         uint32_t first = 0;
         do {
-            const Part part{token, tokens, first, slices - first < step ? slices - first : step};
+            const Part part{token, tokens, first, slices - first < step ? slices - first : step,
+                            panel_bytes};
             if constexpr (Type::kQuantised) {
                 gather_terms<Type>(x, token, tokens, first, part.slices, terms);
             }
