@@ -20,6 +20,9 @@ constexpr KernelTable kScalar{
     .add = scalar::add,
     .store_kv = scalar::store_kv,
     .attention = scalar::attention,
+    .block_maxima = scalar::block_maxima,
+    .block_exp_sums = scalar::block_exp_sums,
+    .collect_above = scalar::collect_above,
 };
 
 constexpr KernelTable kAvx2{
@@ -34,6 +37,9 @@ constexpr KernelTable kAvx2{
     .add = avx2::add,
     .store_kv = avx2::store_kv,
     .attention = avx2::attention,
+    .block_maxima = avx2::block_maxima,
+    .block_exp_sums = avx2::block_exp_sums,
+    .collect_above = avx2::collect_above,
 };
 
 constexpr KernelTable kAvx512Vnni{
@@ -48,6 +54,10 @@ constexpr KernelTable kAvx512Vnni{
     .add = avx512_vnni::add,
     .store_kv = avx512_vnni::store_kv,
     .attention = avx512_vnni::attention,
+    // Bound by memory, not by lanes.
+    .block_maxima = avx2::block_maxima,
+    .block_exp_sums = avx2::block_exp_sums,
+    .collect_above = avx2::collect_above,
 };
 
 }  // namespace

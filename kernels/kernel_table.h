@@ -15,6 +15,10 @@ inline constexpr uint32_t kPageTokens = 32;  // Positions in one KV page.
 inline constexpr uint32_t kHeadDimMax = 256;
 inline constexpr uint32_t kGroupMax = 16;  // Query heads that share one KV head.
 
+inline constexpr uint32_t kSelectBlock = 256;  // Logits in a block of the selection kernels.
+// exp(-30) is 1e-13: below this distance from the best, whole vocabularies add nothing to a sum.
+inline constexpr float kNegligibleWeight = 30.0F;
+
 // A block whose largest magnitude is below this becomes zeros: 127 / it would leave float's range.
 inline constexpr float kQuantizeFloor = 0x1p-100F;
 
@@ -119,6 +123,16 @@ struct KernelTable {
     void (*add)(float* x, const float* y, uint32_t n) noexcept;
     void (*store_kv)(const KvStoreArgs& args) noexcept;
     void (*attention)(const AttentionArgs& args) noexcept;
+
+    // Of a row x [n] of logits, in blocks of kSelectBlock (the last may be shorter). out [blocks];
+    // NaN is passed over; minus infinity for a block without a number.
+    void (*block_maxima)(const float* x, uint32_t n, float* out) noexcept;
+    // out [blocks]: sums of exp((x - best) * scale); exponents above -kNegligibleWeight count, NaN
+    // does not. best: the row's maximum, finite. scale > 0.
+    void (*block_exp_sums)(const float* x, uint32_t n, float best, float scale,
+                           float* out) noexcept;
+    // The i with x[i] >= threshold, ascending, into out (room for n); gives their number.
+    uint32_t (*collect_above)(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept;
 };
 
 // The best table that this CPU and operating system support. The environment variable

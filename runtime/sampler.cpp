@@ -6,100 +6,297 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
-#include <optional>
-#include <utility>
 
 namespace rekindle::runtime {
 namespace {
 
-constexpr uint32_t kTopLogprobsMax = 20;
-// exp(-30) is 1e-13: below this distance from the best, whole vocabularies add nothing to a sum.
-constexpr float kNegligible = 30.0F;
+using kernels::kNegligibleWeight;
+using kernels::kSelectBlock;
+
 // What a log-probability that has no finite value is reported as (OpenAI's own convention).
 constexpr float kLogprobMin = -9999.0F;
-// Ids whose weights are summed as one, so that a draw walks over blocks first.
-constexpr size_t kBlock = 1024;
-
-struct Candidate {
-    float logit;
-    TokenId token;
-};
-
-// A total order, so that equal logits are never a matter of chance.
-bool better(const Candidate& a, const Candidate& b) noexcept {
-    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
-}
+// A nucleus is mostly a few dozen tokens: the first guess.
+constexpr size_t kNucleusGuess = 64;
+// No model's logits differ by as much; what lies further down is taken in one go.
+constexpr float kReachMax = 1024;
 
 TokenId to_token(size_t index) noexcept {
     return static_cast<TokenId>(index);
 }
 
-// The most likely token, ties to the lowest id. Not-a-numbers are passed over; nothing if no logit
-// is above minus infinity.
-std::optional<Candidate> find_best(std::span<const float> logits) noexcept {
-    size_t best = logits.size();
-    float best_logit = -std::numeric_limits<float>::infinity();
-    for (size_t i = 0; i < logits.size(); ++i) {
-        if (logits[i] > best_logit) {
-            best_logit = logits[i];
-            best = i;
-        }
-    }
-    if (best == logits.size()) {
-        return std::nullopt;
-    }
-    return Candidate{best_logit, to_token(best)};
+size_t blocks_of(std::span<const float> logits) noexcept {
+    return (logits.size() + kSelectBlock - 1) / kSelectBlock;
 }
 
+std::span<const float> block_of(std::span<const float> logits, size_t block) noexcept {
+    const size_t first = block * kSelectBlock;
+    return logits.subspan(first, std::min<size_t>(kSelectBlock, logits.size() - first));
+}
+
+float finite_logprob(double logprob) noexcept {
+    return std::isfinite(logprob) ? std::max(static_cast<float>(logprob), kLogprobMin)
+                                  : kLogprobMin;
+}
+
+const kernels::KernelTable& default_kernels() {
+    const kernels::KernelTable* table = kernels::select_kernel_table();
+    return table != nullptr ? *table : *kernels::find_kernel_table("scalar");
+}
+
+}  // namespace
+
 // exp((logit - best) / temperature); 0 when negligible or not a number.
-class Weight {
+class Sampler::Weight {
 public:
-    Weight(float best, float temperature) noexcept : best_(best), scale_(1.0F / temperature) {}
+    Weight(float best, float temperature) noexcept
+        : best_(best), temperature_(temperature), scale_(1.0F / temperature) {}
 
     float operator()(float logit) const noexcept {
         const float x = (logit - best_) * scale_;
-        return x > -kNegligible ? std::exp(x) : 0.0F;
+        return x > -kNegligibleWeight ? std::exp(x) : 0.0F;
+    }
+
+    float scale() const noexcept { return scale_; }
+
+    // Logits below have no weight, or one below `min_weight`; some that lie above may as well.
+    float floor(float min_weight) const noexcept {
+        constexpr float kMargin = 0.01F;  // For the rounding of log, exp and the products.
+        const float distance = min_weight > 0
+                                   ? std::min(kNegligibleWeight, kMargin - std::log(min_weight))
+                                   : kNegligibleWeight;
+        return best_ - (distance + kMargin) * temperature_;
     }
 
 private:
     float best_;
+    float temperature_;
     float scale_;
 };
 
-double block_weight(std::span<const float> logits, size_t block, const Weight& weight) noexcept {
-    const size_t end = std::min(logits.size(), (block + 1) * kBlock);
-    double sum = 0;
-    for (size_t i = block * kBlock; i < end; ++i) {
-        sum += static_cast<double>(weight(logits[i]));
+Sampler::Sampler() : Sampler(default_kernels()) {}
+
+// A total order, so that equal logits are never a matter of chance.
+bool Sampler::better(const Candidate& a, const Candidate& b) noexcept {
+    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+// The row with bias and penalties, if there are any.
+std::span<const float> Sampler::adjusted(std::span<const float> logits,
+                                         const SamplingOptions& options, const TokenCounts& seen) {
+    if (options.logit_bias.empty() && !options.has_penalties()) {
+        return logits;
     }
-    return sum;
+    row_.assign(logits.begin(), logits.end());
+    for (const LogitBias& entry : options.logit_bias) {
+        if (entry.token >= 0 && static_cast<size_t>(entry.token) < row_.size()) {
+            row_[static_cast<size_t>(entry.token)] += entry.bias;
+        }
+    }
+    if (!options.has_penalties()) {
+        return row_;
+    }
+    const float factor = options.repetition_penalty;
+    for (const TokenCounts::Entry& entry : seen.entries()) {
+        float& logit = row_[static_cast<size_t>(entry.token)];
+        logit = logit > 0 ? logit / factor : logit * factor;
+        if (entry.sampled > 0) {
+            logit -= options.presence_penalty +
+                     options.frequency_penalty * static_cast<float>(entry.sampled);
+        }
+    }
+    return row_;
+}
+
+// Fills maxima_ and best_, the most likely token, ties to the lowest id. Not-a-numbers are passed
+// over; false if no logit is above minus infinity.
+bool Sampler::find_best(std::span<const float> logits) {
+    maxima_.resize(blocks_of(logits));
+    kernels_->block_maxima(logits.data(), static_cast<uint32_t>(logits.size()), maxima_.data());
+    const auto best = std::max_element(maxima_.begin(), maxima_.end());
+    if (*best == -std::numeric_limits<float>::infinity()) {
+        return false;
+    }
+    const auto block = static_cast<size_t>(best - maxima_.begin());
+    const std::span<const float> own = block_of(logits, block);
+    const auto found = std::find(own.begin(), own.end(), *best);
+    best_ = {*best, to_token(block * kSelectBlock + static_cast<size_t>(found - own.begin()))};
+    return true;
+}
+
+// Fills sums_ and gives their sum. After find_best.
+double Sampler::sum_weights(std::span<const float> logits, float scale) {
+    sums_.resize(blocks_of(logits));
+    kernels_->block_exp_sums(logits.data(), static_cast<uint32_t>(logits.size()), best_.logit,
+                             scale, sums_.data());
+    double total = 0;
+    for (const float sum : sums_) {
+        total += static_cast<double>(sum);
+    }
+    return total;
+}
+
+// So many logits at least are no less than this: the rank-th largest maximum of a block (from 1),
+// or the least of them when there are fewer blocks.
+float Sampler::maximum_at(size_t rank) {
+    ranked_.assign(maxima_.begin(), maxima_.end());
+    const auto at =
+        ranked_.begin() + static_cast<std::ptrdiff_t>(std::min(rank, ranked_.size()) - 1);
+    std::nth_element(ranked_.begin(), at, ranked_.end(), std::greater<>());
+    return *at;
+}
+
+// candidates_ = logits >= threshold, by id. Most blocks have none and are not read.
+void Sampler::collect(std::span<const float> logits, float threshold) {
+    std::array<uint32_t, kSelectBlock> places;
+    candidates_.clear();
+    for (size_t block = 0; block < maxima_.size(); ++block) {
+        if (!(maxima_[block] >= threshold)) {
+            continue;
+        }
+        const std::span<const float> own = block_of(logits, block);
+        const uint32_t found = kernels_->collect_above(
+            own.data(), static_cast<uint32_t>(own.size()), threshold, places.data());
+        for (uint32_t i = 0; i < found; ++i) {
+            candidates_.push_back({own[places[i]], to_token(block * kSelectBlock + places[i])});
+        }
+    }
+}
+
+// The `count` best are among candidates_, or all from `floor` on when those are fewer.
+void Sampler::collect_at_least(std::span<const float> logits, size_t count, float floor) {
+    float threshold = std::max(floor, maximum_at(count));
+    collect(logits, threshold);
+    while (candidates_.size() < count && threshold > floor) {
+        // More tokens than blocks are wanted: reach further down from the best.
+        const float distance = std::max(best_.logit - threshold, 0x1p-10F) * 1.25F;
+        threshold = distance < kReachMax ? std::max(floor, best_.logit - distance) : floor;
+        collect(logits, threshold);
+    }
+}
+
+double Sampler::candidates_weight(const Weight& weight) const {
+    double total = 0;
+    for (const Candidate& candidate : candidates_) {
+        total += static_cast<double>(weight(candidate.logit));
+    }
+    return total;
+}
+
+// Drops all but the `count` best.
+void Sampler::keep_best(size_t count) {
+    if (count >= candidates_.size()) {
+        return;
+    }
+    ordered_.assign(candidates_.begin(), candidates_.end());
+    const auto last = ordered_.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(ordered_.begin(), last, ordered_.end(), better);
+    drop_worse_than(*last);
+}
+
+// Drops all but the fewest best whose weights reach `wanted`. Nothing is sorted but the last few:
+// of two halves only the one is looked at again in which the sum gets there.
+void Sampler::keep_nucleus(const Weight& weight, double wanted) {
+    constexpr std::ptrdiff_t kSorted = 32;
+    ordered_.assign(candidates_.begin(), candidates_.end());
+    auto begin = ordered_.begin();
+    auto end = ordered_.end();
+    double sum = 0;  // Of what is better than all from `begin` on.
+    while (end - begin > kSorted) {
+        const auto middle = begin + (end - begin) / 2;
+        std::nth_element(begin, middle, end, better);
+        double upper = 0;
+        for (auto it = begin; it != middle; ++it) {
+            upper += static_cast<double>(weight(it->logit));
+        }
+        if (sum + upper >= wanted) {
+            end = middle;
+        } else {
+            sum += upper;
+            begin = middle;
+        }
+    }
+    std::sort(begin, end, better);
+    for (; begin != end; ++begin) {
+        sum += static_cast<double>(weight(begin->logit));
+        if (sum >= wanted) {
+            drop_worse_than(*begin);
+            return;
+        }
+    }
+}
+
+void Sampler::drop_worse_than(Candidate last) {
+    std::erase_if(candidates_, [last](const Candidate& other) { return better(last, other); });
+}
+
+// top_p alone: from further and further down until the weight is reached.
+void Sampler::collect_nucleus(std::span<const float> logits, const Weight& weight, double wanted,
+                              float floor) {
+    size_t count = kNucleusGuess;
+    collect_at_least(logits, count, floor);
+    while (candidates_.size() >= count && candidates_weight(weight) < wanted) {
+        count = candidates_.size() * 4;
+        collect_at_least(logits, count, floor);
+    }
+    keep_nucleus(weight, wanted);
+}
+
+// candidates_ = the tokens that survive min_p (relative to the best, after temperature), then
+// top_k, then top_p of what is left: the order of Hugging Face and vLLM. By id.
+void Sampler::filter(std::span<const float> logits, const SamplingOptions& options,
+                     const Weight& weight) {
+    const float floor = weight.floor(options.min_p);
+    const auto top_p = static_cast<double>(options.top_p);
+    if (options.top_k == 0 && !(options.min_p > 0)) {
+        const double total = sum_weights(logits, weight.scale());
+        collect_nucleus(logits, weight, top_p * total, floor);
+        return;
+    }
+    if (options.top_k > 0 && options.top_k < logits.size()) {
+        collect_at_least(logits, options.top_k, floor);
+        keep_best(options.top_k);
+    } else {
+        collect(logits, floor);
+    }
+    std::erase_if(candidates_, [&](const Candidate& candidate) {
+        const float w = weight(candidate.logit);
+        return w == 0 || w < options.min_p;
+    });
+    if (options.top_p < 1.0F) {
+        keep_nucleus(weight, top_p * candidates_weight(weight));
+    }
+}
+
+TokenId Sampler::draw(const Weight& weight, double uniform) const {
+    double rest = uniform * candidates_weight(weight);
+    for (const Candidate& candidate : candidates_) {
+        rest -= static_cast<double>(weight(candidate.logit));
+        if (rest < 0) {
+            return candidate.token;
+        }
+    }
+    return candidates_.back().token;
 }
 
 // From the whole vocabulary: sums by block, then a walk inside the block that the draw fell into.
-TokenId draw_from_all(std::span<const float> logits, const Weight& weight, Candidate best,
-                      double uniform) {
-    const size_t blocks = (logits.size() + kBlock - 1) / kBlock;
-    std::vector<double> sums(blocks);
-    double total = 0;
-    for (size_t block = 0; block < blocks; ++block) {
-        sums[block] = block_weight(logits, block, weight);
-        total += sums[block];
-    }
-    double rest = uniform * total;
+TokenId Sampler::draw_from_all(std::span<const float> logits, const Weight& weight,
+                               double uniform) {
+    double rest = uniform * sum_weights(logits, weight.scale());
     size_t block = 0;
-    while (block + 1 < blocks && rest >= sums[block]) {
-        rest -= sums[block];
+    while (block + 1 < sums_.size() && rest >= static_cast<double>(sums_[block])) {
+        rest -= static_cast<double>(sums_[block]);
         ++block;
     }
-    TokenId last = best.token;  // Rounding may leave a rest behind the last weight.
-    const size_t end = std::min(logits.size(), (block + 1) * kBlock);
-    for (size_t i = block * kBlock; i < end; ++i) {
-        const auto w = static_cast<double>(weight(logits[i]));
+    TokenId last = best_.token;  // Rounding may leave a rest behind the last weight.
+    const std::span<const float> own = block_of(logits, block);
+    for (size_t i = 0; i < own.size(); ++i) {
+        const auto w = static_cast<double>(weight(own[i]));
         if (w == 0) {
             continue;
         }
-        last = to_token(i);
+        last = to_token(block * kSelectBlock + i);
         if (rest < w) {
             break;
         }
@@ -108,140 +305,50 @@ TokenId draw_from_all(std::span<const float> logits, const Weight& weight, Candi
     return last;
 }
 
-// Puts the best of `candidates` in order at the front, just as many as `top_p` needs, and drops the
-// others. Sorted piece by piece: a nucleus is mostly a few dozen tokens.
-void keep_nucleus(std::vector<Candidate>& candidates, const Weight& weight, float top_p) {
-    constexpr size_t kFirstPiece = 64;
-    double total = 0;
-    for (const Candidate& candidate : candidates) {
-        total += static_cast<double>(weight(candidate.logit));
-    }
-    const double wanted = static_cast<double>(top_p) * total;
-    double sum = 0;
-    size_t sorted = 0;
-    for (size_t piece = kFirstPiece; sorted < candidates.size(); piece *= 4) {
-        const size_t end = std::min(candidates.size(), sorted + piece);
-        std::partial_sort(candidates.begin() + static_cast<ptrdiff_t>(sorted),
-                          candidates.begin() + static_cast<ptrdiff_t>(end), candidates.end(),
-                          better);
-        for (; sorted < end; ++sorted) {
-            sum += static_cast<double>(weight(candidates[sorted].logit));
-            if (sum >= wanted) {
-                candidates.resize(sorted + 1);
-                return;
-            }
-        }
-    }
-}
-
-// Tokens that survive min_p (relative to the best, after temperature), then top_k, then top_p of
-// what is left: the order of Hugging Face and vLLM.
-std::vector<Candidate> filter(std::span<const float> logits, const SamplingOptions& options,
-                              const Weight& weight) {
-    std::vector<Candidate> candidates;
-    for (size_t i = 0; i < logits.size(); ++i) {
-        const float w = weight(logits[i]);
-        if (w > 0 && w >= options.min_p) {
-            candidates.push_back({logits[i], to_token(i)});
-        }
-    }
-    if (options.top_k > 0 && options.top_k < candidates.size()) {
-        std::nth_element(candidates.begin(), candidates.begin() + options.top_k, candidates.end(),
-                         better);
-        candidates.resize(options.top_k);
-    }
-    if (options.top_p < 1.0F) {
-        keep_nucleus(candidates, weight, options.top_p);
-    } else {
-        std::ranges::sort(candidates, better);  // The draw walks in an order of its own.
-    }
-    return candidates;
-}
-
-TokenId draw(std::span<const Candidate> candidates, const Weight& weight, double uniform) {
-    double total = 0;
-    for (const Candidate& candidate : candidates) {
-        total += static_cast<double>(weight(candidate.logit));
-    }
-    double rest = uniform * total;
-    for (const Candidate& candidate : candidates) {
-        rest -= static_cast<double>(weight(candidate.logit));
-        if (rest < 0) {
-            return candidate.token;
-        }
-    }
-    return candidates.back().token;
-}
-
-float finite_logprob(double logprob) noexcept {
-    return std::isfinite(logprob) ? std::max(static_cast<float>(logprob), kLogprobMin)
-                                  : kLogprobMin;
-}
-
-// The `count` best tokens, best first. Insertion into a short list: nearly every logit fails its
-// first comparison.
-size_t find_top(std::span<const float> logits, size_t count,
-                std::array<Candidate, kTopLogprobsMax>& top) {
-    size_t found = 0;
-    for (size_t i = 0; i < logits.size() && count > 0; ++i) {
-        const Candidate candidate{logits[i], to_token(i)};
-        if (std::isnan(candidate.logit) || (found == count && !better(candidate, top[count - 1]))) {
-            continue;
-        }
-        size_t at = found < count ? found++ : count - 1;
-        for (; at > 0 && better(candidate, top[at - 1]); --at) {
-            top[at] = top[at - 1];
-        }
-        top[at] = candidate;
-    }
-    return found;
-}
-
-}  // namespace
-
-TokenId sample(std::span<const float> logits, const SamplingOptions& options, uint64_t position) {
+TokenId Sampler::sample(std::span<const float> logits, const SamplingOptions& options,
+                        const TokenCounts& seen, uint64_t position) {
     REKINDLE_CHECK(!logits.empty(), "a model has a vocabulary");
-    const std::optional<Candidate> best = find_best(logits);
-    if (!best) {
+    const std::span<const float> row = adjusted(logits, options, seen);
+    if (!find_best(row)) {
         return 0;
     }
     // A negative or not-a-number temperature is treated as 0; so is one that no float can divide
     // by.
-    if (!(options.temperature >= std::numeric_limits<float>::min()) || std::isinf(best->logit)) {
-        return best->token;
+    if (!(options.temperature >= std::numeric_limits<float>::min()) || std::isinf(best_.logit)) {
+        return best_.token;
     }
-    const Weight weight(best->logit, options.temperature);
+    const Weight weight(best_.logit, options.temperature);
     constexpr uint64_t kFirstChoice = 0;
     const double uniform = counter_uniform(options.seed, kFirstChoice, position);
-    if (options.top_k == 0 && options.min_p <= 0 && options.top_p >= 1.0F) {
-        return draw_from_all(logits, weight, *best, uniform);
+    const bool all = options.top_k == 0 && !(options.min_p > 0) && !(options.top_p < 1.0F);
+    if (all) {
+        return draw_from_all(row, weight, uniform);
     }
-    const std::vector<Candidate> candidates = filter(logits, options, weight);
-    return candidates.empty() ? best->token : draw(candidates, weight, uniform);
+    filter(row, options, weight);
+    return candidates_.empty() ? best_.token : draw(weight, uniform);
 }
 
-float top_logprobs(std::span<const float> logits, TokenId chosen, uint32_t count,
-                   std::vector<LogprobEntry>& top) {
+float Sampler::top_logprobs(std::span<const float> logits, TokenId chosen, uint32_t count,
+                            std::vector<LogprobEntry>& top) {
     top.clear();
-    const std::optional<Candidate> best = find_best(logits);
-    if (!best || std::isinf(best->logit)) {
-        return kLogprobMin;
-    }
-    const Weight weight(best->logit, 1.0F);
-    double sum = 0;
-    for (size_t block = 0; block * kBlock < logits.size(); ++block) {
-        sum += block_weight(logits, block, weight);
-    }
-    const double log_sum = std::log(sum) + static_cast<double>(best->logit);
-    std::array<Candidate, kTopLogprobsMax> found{};
-    const size_t wanted = std::min<size_t>(count, kTopLogprobsMax);
-    const size_t found_count = find_top(logits, wanted, found);
-    for (size_t i = 0; i < found_count; ++i) {
-        top.push_back(
-            {found[i].token, finite_logprob(static_cast<double>(found[i].logit) - log_sum)});
-    }
     const auto index = static_cast<size_t>(chosen);
     REKINDLE_CHECK(chosen >= 0 && index < logits.size(), "the chosen token is in the vocabulary");
+    if (!find_best(logits) || std::isinf(best_.logit)) {
+        return kLogprobMin;
+    }
+    const double log_sum = std::log(sum_weights(logits, 1.0F)) + static_cast<double>(best_.logit);
+    const size_t wanted = std::min<size_t>({count, kTopLogprobsMax, logits.size()});
+    if (wanted > 0) {
+        collect_at_least(logits, wanted, -std::numeric_limits<float>::infinity());
+        const size_t found = std::min(wanted, candidates_.size());
+        std::partial_sort(candidates_.begin(),
+                          candidates_.begin() + static_cast<std::ptrdiff_t>(found),
+                          candidates_.end(), better);
+        for (size_t i = 0; i < found; ++i) {
+            top.push_back({candidates_[i].token,
+                           finite_logprob(static_cast<double>(candidates_[i].logit) - log_sum)});
+        }
+    }
     return finite_logprob(static_cast<double>(logits[index]) - log_sum);
 }
 

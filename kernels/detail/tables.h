@@ -25,6 +25,9 @@ void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexce
 void add(float* x, const float* y, uint32_t n) noexcept;
 void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
+void block_maxima(const float* x, uint32_t n, float* out) noexcept;
+void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* out) noexcept;
+uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept;
 
 }  // namespace scalar
 
@@ -42,6 +45,9 @@ void silu_mul(const float* gate, const float* up, uint32_t n, float* out) noexce
 void add(float* x, const float* y, uint32_t n) noexcept;
 void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
+void block_maxima(const float* x, uint32_t n, float* out) noexcept;
+void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* out) noexcept;
+uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept;
 
 }  // namespace avx2
 

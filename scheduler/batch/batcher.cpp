@@ -59,6 +59,7 @@ struct Batcher::State {
     runtime::Engine& engine;
     BatcherLimits limits;
     PagePolicy pages;
+    runtime::Sampler sampler;
     // Both in order of arrival. A waiting sequence has no pages.
     std::deque<std::unique_ptr<Sequence>> waiting;
     std::vector<std::unique_ptr<Sequence>> running;
@@ -231,7 +232,7 @@ void Batcher::State::collect_prompt_logprobs(Sequence& sequence,
         }
         const TokenId token = sequence.tokens[predicted];
         const float logprob =
-            runtime::top_logprobs(row(rows[r]), token, sequence.request.top_logprobs, top);
+            sampler.top_logprobs(row(rows[r]), token, sequence.request.top_logprobs, top);
         sequence.prompt_logprobs.push_back({token, logprob, to_token_logprobs(top)});
     }
 }
@@ -239,10 +240,11 @@ void Batcher::State::collect_prompt_logprobs(Sequence& sequence,
 TokenEvent Batcher::State::sample_next(Sequence& sequence, const float* logits) {
     const SequenceRequest& request = sequence.request;
     TokenEvent event{.id = request.id};
-    event.token = runtime::sample(row(logits), request.sampling, sequence.tokens.size());
+    event.token =
+        sampler.sample(row(logits), request.sampling, sequence.seen, sequence.tokens.size());
     if (request.want_logprobs) {
         std::vector<runtime::LogprobEntry> top;
-        event.logprob = runtime::top_logprobs(row(logits), event.token, request.top_logprobs, top);
+        event.logprob = sampler.top_logprobs(row(logits), event.token, request.top_logprobs, top);
         event.top = to_token_logprobs(top);
     }
     if (sequence.sampled() == 0) {
@@ -250,6 +252,9 @@ TokenEvent Batcher::State::sample_next(Sequence& sequence, const float* logits) 
         sequence.request.prompt_logprobs = false;
     }
     sequence.tokens.push_back(event.token);
+    if (request.sampling.has_penalties()) {
+        sequence.seen.add_sampled(event.token);
+    }
     --sequence.lease;
     event.finish = finish_of(sequence, event.token);
     return event;
@@ -290,6 +295,9 @@ Result<void> Batcher::submit(SequenceRequest request) {
     sequence->lease = request.lease;
     sequence->tokens = request.prompt;
     sequence->kv = state_->engine.new_sequence();
+    if (request.sampling.has_penalties()) {
+        sequence->seen.add_prompt(request.prompt);
+    }
     sequence->request = std::move(request);
     state_->waiting.push_back(std::move(sequence));
     state_->admit();

@@ -4,6 +4,7 @@
 // Threading: the engine thread.
 #pragma once
 #include "runtime/kv_pages.h"
+#include "runtime/token_counts.h"
 #include "scheduler/batch/batcher.h"
 
 #include <algorithm>
@@ -18,6 +19,7 @@ struct Sequence {
     uint64_t arrival = 0;                  // Order of submission; older ones go first.
     uint32_t lease = 0;                    // Tokens that it may still sample.
     std::vector<runtime::TokenId> tokens;  // Prompt, then what was sampled.
+    runtime::TokenCounts seen;             // Of the tokens above, when penalties need them.
     std::unique_ptr<runtime::KvSequence> kv;
     std::vector<PromptLogprob> prompt_logprobs;  // Collected so far: of tokens 1, 2, …
     uint32_t planned = 0;                        // Tokens of this step.

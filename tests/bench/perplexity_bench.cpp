@@ -54,6 +54,7 @@ std::optional<std::vector<TokenId>> tokens_of(const snapshot::ImageView& view,
 double window_loss(runtime::Engine& engine, std::span<const TokenId> window) {
     const auto kv = engine.new_sequence();
     const auto reserved = engine.reserve(*kv, static_cast<uint32_t>(window.size()));
+    runtime::Sampler sampler;
     std::vector<const float*> logits;
     std::vector<runtime::LogprobEntry> unused;
     double loss = reserved ? 0 : std::nan("");
@@ -66,8 +67,8 @@ double window_loss(runtime::Engine& engine, std::span<const TokenId> window) {
         for (size_t i = 0; i < piece.size(); ++i) {
             const size_t position = at + i;
             if (position >= window.size() / 2 && position + 1 < window.size()) {
-                loss -= double{runtime::top_logprobs({logits[i], engine.vocabulary()},
-                                                     window[position + 1], 0, unused)};
+                loss -= double{sampler.top_logprobs({logits[i], engine.vocabulary()},
+                                                    window[position + 1], 0, unused)};
             }
         }
     }

@@ -121,7 +121,7 @@ public:
     void add(std::span<const float> logits, const TopTokens& expected) {
         TopTokens unused;
         for (const LogprobEntry& entry : expected) {
-            const float logprob = runtime::top_logprobs(logits, entry.token, 0, unused);
+            const float logprob = runtime::Sampler().top_logprobs(logits, entry.token, 0, unused);
             sum_ += std::abs(double{logprob} - double{entry.logprob});
             ++count_;
         }

@@ -15,15 +15,25 @@
 
 using rekindle::counter_uniform;
 using rekindle::runtime::LogprobEntry;
-using rekindle::runtime::sample;
+using rekindle::runtime::Sampler;
 using rekindle::runtime::SamplingOptions;
+using rekindle::runtime::TokenCounts;
 using rekindle::runtime::TokenId;
-using rekindle::runtime::top_logprobs;
 
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+TokenId sample(const std::vector<float>& logits, const SamplingOptions& options,
+               uint64_t position) {
+    return Sampler().sample(logits, options, TokenCounts(), position);
+}
+
+float top_logprobs(const std::vector<float>& logits, TokenId chosen, uint32_t count,
+                   std::vector<LogprobEntry>& top) {
+    return Sampler().top_logprobs(logits, chosen, count, top);
+}
 
 std::vector<float> random_logits(size_t count, uint64_t seed) {
     std::vector<float> logits(count);
@@ -118,7 +128,7 @@ TEST_CASE("min_p leaves tokens whose probability is that part of the best one's"
 }
 
 TEST_CASE("logits that are not numbers never crash and are never sampled") {
-    for (const SamplingOptions options :
+    for (const SamplingOptions& options :
          {SamplingOptions{.temperature = 0}, SamplingOptions{.temperature = 1},
           SamplingOptions{.temperature = 1, .top_p = 0.5F},
           SamplingOptions{.temperature = 1, .top_k = 2, .min_p = 0.1F}}) {
@@ -181,4 +191,193 @@ TEST_CASE("log-probabilities stay finite for logits that are not") {
     CHECK(top[1].logprob == -9999.0F);
     CHECK(top_logprobs(std::vector<float>{kNan, kNan}, 1, 3, top) == -9999.0F);
     CHECK(top.empty());
+}
+
+namespace {
+
+// The definition: sort everything, then cut.
+TokenId sample_simply(std::vector<float> logits, const SamplingOptions& options,
+                      const std::vector<TokenId>& prompt, const std::vector<TokenId>& sampled,
+                      uint64_t position) {
+    for (const auto& [token, bias] : options.logit_bias) {
+        logits[static_cast<size_t>(token)] += bias;
+    }
+    std::map<TokenId, uint32_t> counts;
+    for (const TokenId token : prompt) {
+        counts.emplace(token, 0);
+    }
+    for (const TokenId token : sampled) {
+        ++counts[token];
+    }
+    for (const auto& [token, count] : counts) {
+        float& logit = logits[static_cast<size_t>(token)];
+        logit = logit > 0 ? logit / options.repetition_penalty : logit * options.repetition_penalty;
+        if (count > 0) {
+            logit -=
+                options.presence_penalty + options.frequency_penalty * static_cast<float>(count);
+        }
+    }
+    std::vector<TokenId> order(logits.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto logit = [&](TokenId token) { return logits[static_cast<size_t>(token)]; };
+    std::ranges::sort(order, [&](TokenId a, TokenId b) {
+        return logit(a) > logit(b) || (logit(a) == logit(b) && a < b);
+    });
+    if (options.temperature == 0) {
+        return order[0];
+    }
+    const float best = logit(order[0]);
+    const auto weight = [&](TokenId token) {
+        return std::exp((logit(token) - best) * (1.0F / options.temperature));
+    };
+    std::erase_if(order, [&](TokenId token) { return weight(token) < options.min_p; });
+    if (options.top_k > 0 && options.top_k < order.size()) {
+        order.resize(options.top_k);
+    }
+    double total = 0;
+    for (const TokenId token : order) {
+        total += double{weight(token)};
+    }
+    double kept = 0;
+    for (size_t i = 0; i < order.size() && options.top_p < 1; ++i) {
+        kept += double{weight(order[i])};
+        if (kept >= double{options.top_p} * total) {
+            order.resize(i + 1);
+            total = kept;
+        }
+    }
+    std::ranges::sort(order);  // The draw walks by id.
+    double rest = counter_uniform(options.seed, 0, position) * total;
+    for (const TokenId token : order) {
+        rest -= double{weight(token)};
+        if (rest < 0) {
+            return token;
+        }
+    }
+    return order.back();
+}
+
+SamplingOptions random_options(uint64_t seed, size_t vocabulary) {
+    const auto uniform = [&](uint64_t index) { return counter_uniform(seed, 7, index); };
+    const auto pick = [&](uint64_t index, std::initializer_list<float> values) {
+        return values.begin()[static_cast<size_t>(uniform(index) * double(values.size()))];
+    };
+    SamplingOptions options{
+        .temperature = pick(0, {0.0F, 0.3F, 1.0F, 2.0F}),
+        .top_p = pick(1, {1.0F, 0.95F, 0.5F, 0.05F}),
+        .top_k = static_cast<uint32_t>(pick(2, {0, 0, 1, 40, 700})),
+        .min_p = pick(3, {0.0F, 0.0F, 0.05F, 0.9F}),
+        .seed = seed,
+        .repetition_penalty = pick(4, {1.0F, 1.3F, 0.8F}),
+        .presence_penalty = pick(5, {0.0F, 0.5F, -2.0F}),
+        .frequency_penalty = pick(6, {0.0F, 0.25F, -0.5F}),
+    };
+    for (uint64_t i = 0; i < 5 && uniform(8) < 0.5; ++i) {
+        options.logit_bias.push_back({static_cast<TokenId>(uniform(10 + i) * double(vocabulary)),
+                                      static_cast<float>(uniform(20 + i) * 20 - 10)});
+    }
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("tokens are those of sorting the whole vocabulary, whatever the options") {
+    Sampler sampler;  // One for all: what it met before must not matter.
+    for (uint64_t seed = 0; seed < 400; ++seed) {
+        const size_t vocabulary = seed % 3 == 0 ? 100 : seed % 3 == 1 ? 3000 : 20'000;
+        std::vector<float> logits = random_logits(vocabulary, seed);
+        if (seed % 5 == 0) {  // Ties.
+            std::ranges::for_each(logits, [](float& logit) { logit = std::round(logit); });
+        }
+        const SamplingOptions options = random_options(seed, vocabulary);
+        const std::vector<TokenId> prompt{1, 2, 3, 3, 99};
+        const std::vector<TokenId> sampled{2, 5, 5, 5, 98};
+        TokenCounts seen;
+        seen.add_prompt(prompt);
+        for (const TokenId token : sampled) {
+            seen.add_sampled(token);
+        }
+        for (uint64_t position = 0; position < 5; ++position) {
+            // A draw that falls between two tokens within rounding could go either way.
+            CHECK(sampler.sample(logits, options, seen, position) ==
+                  sample_simply(logits, options, prompt, sampled, position));
+        }
+    }
+}
+
+TEST_CASE("every kernel table draws the same tokens from ordinary logits") {
+    const auto* scalar = rekindle::kernels::find_kernel_table("scalar");
+    Sampler reference(*scalar);
+    Sampler best;
+    const std::vector<float> logits = random_logits(5000, 2);
+    for (uint64_t position = 0; position < 200; ++position) {
+        const SamplingOptions options{.temperature = 1, .top_p = 0.9F, .seed = 4};
+        CHECK(reference.sample(logits, options, {}, position) ==
+              best.sample(logits, options, {}, position));
+    }
+}
+
+TEST_CASE("presence and frequency penalties count sampled tokens, not those of the prompt") {
+    const std::vector<float> logits{5, 4.5F, 4};
+    TokenCounts seen;
+    seen.add_prompt(std::vector<TokenId>{0, 0});
+    Sampler sampler;
+    const auto greedy = [&](float presence, float frequency) {
+        return sampler.sample(
+            logits,
+            {.temperature = 0, .presence_penalty = presence, .frequency_penalty = frequency}, seen,
+            0);
+    };
+    CHECK(greedy(2, 2) == 0);
+    seen.add_sampled(0);
+    CHECK(greedy(0.75F, 0) == 1);
+    CHECK(greedy(0, 0.25F) == 0);
+    seen.add_sampled(0);
+    seen.add_sampled(0);
+    CHECK(greedy(0.25F, 0) == 0);
+    CHECK(greedy(0, 0.25F) == 1);
+    CHECK(greedy(-2, 0) == 0);
+}
+
+TEST_CASE("a repetition penalty divides positive logits and multiplies negative ones") {
+    TokenCounts seen;
+    seen.add_prompt(std::vector<TokenId>{0});
+    Sampler sampler;
+    const auto greedy = [&](std::vector<float> logits, float penalty) {
+        return sampler.sample(logits, {.temperature = 0, .repetition_penalty = penalty}, seen, 0);
+    };
+    CHECK(greedy({4, 3}, 1.2F) == 0);
+    CHECK(greedy({4, 3}, 1.5F) == 1);
+    CHECK(greedy({-4, -5}, 1.2F) == 0);
+    CHECK(greedy({-4, -5}, 1.5F) == 1);
+    CHECK(greedy({3, 4}, 0.5F) == 0);
+}
+
+TEST_CASE("logit_bias is added before anything else, and not to what log-probabilities say") {
+    const std::vector<float> logits{0, 3, 1};
+    Sampler sampler;
+    const SamplingOptions options{.temperature = 1, .top_k = 1, .logit_bias = {{0, 100}, {7, 100}}};
+    CHECK(sampler.sample(logits, options, {}, 0) == 0);
+    const SamplingOptions banned{.temperature = 0, .logit_bias = {{1, -100}}};
+    CHECK(sampler.sample(logits, banned, {}, 0) == 2);
+    std::vector<LogprobEntry> top;
+    sampler.top_logprobs(logits, 0, 1, top);
+    CHECK(top[0].token == 1);
+}
+
+TEST_CASE("tokens are counted once each, however many there are") {
+    TokenCounts counts;
+    std::vector<TokenId> prompt;
+    for (TokenId token = 0; token < 5000; ++token) {
+        prompt.push_back(token * 7 % 2000);
+    }
+    counts.add_prompt(prompt);
+    CHECK(counts.entries().size() == 2000);
+    counts.add_sampled(prompt[0]);
+    counts.add_sampled(prompt[0]);
+    counts.add_sampled(123'456);
+    CHECK(counts.entries().size() == 2001);
+    CHECK(counts.entries().front().sampled == 2);
+    CHECK(counts.entries().back().token == 123'456);
+    CHECK(counts.entries().back().sampled == 1);
 }

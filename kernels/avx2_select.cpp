@@ -1,0 +1,44 @@
+// Selection kernels for AVX2 (kernels/detail/avx2_select.inl); the same rules as avx2.cpp.
+#include "kernels/detail/avx2_select.inl"
+
+#include "kernels/detail/tables.h"
+
+namespace rekindle::kernels::avx2 {
+
+void block_maxima(const float* x, uint32_t n, float* out) noexcept {
+    for (uint32_t first = 0; first < n; first += kSelectBlock) {
+        const uint32_t left = n - first;
+        *out++ = block_maximum(x + first, left < kSelectBlock ? left : kSelectBlock);
+    }
+}
+
+void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* out) noexcept {
+    const __m256 best_lanes = _mm256_set1_ps(best);
+    const __m256 scale_lanes = _mm256_set1_ps(scale * kLog2e);
+    for (uint32_t first = 0; first < n; first += kSelectBlock) {
+        const uint32_t left = n - first;
+        *out++ = block_exp_sum(x + first, left < kSelectBlock ? left : kSelectBlock, best_lanes,
+                               scale_lanes);
+    }
+}
+
+uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept {
+    const __m256 least = _mm256_set1_ps(threshold);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n; i += kSelectLanes) {
+        const uint32_t left = n - i;
+        const __m256 values =
+            left < kSelectLanes ? load_front(x + i, left) : _mm256_loadu_ps(x + i);
+        auto lanes =
+            static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(values, least, _CMP_GE_OQ)));
+        if (left < kSelectLanes) {
+            lanes &= (1U << left) - 1U;
+        }
+        for (; lanes != 0; lanes &= lanes - 1U) {
+            out[found++] = i + static_cast<uint32_t>(__builtin_ctz(lanes));
+        }
+    }
+    return found;
+}
+
+}  // namespace rekindle::kernels::avx2
