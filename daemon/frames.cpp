@@ -31,6 +31,13 @@ public:
             out.write_string(item);
         }
     }
+    void operator()(const std::vector<TokenBias>& items) {
+        out.write(static_cast<uint32_t>(items.size()));
+        for (const TokenBias& item : items) {
+            out.write(item.token);
+            out.write(item.bias);
+        }
+    }
     void operator()(const std::vector<LogprobItem>& items) {
         out.write(static_cast<uint32_t>(items.size()));
         for (const LogprobItem& item : items) {
@@ -91,6 +98,13 @@ public:
         items.reserve(count);
         for (uint32_t i = 0; i < count && !in_.failed(); ++i) {
             items.push_back(in_.read_string());
+        }
+    }
+    void operator()(std::vector<TokenBias>& items) {
+        const uint32_t count = bounded(in_.read<uint32_t>(), kLogitBiasMax);
+        for (uint32_t i = 0; i < count && !in_.failed(); ++i) {
+            const auto token = in_.read<int32_t>();
+            items.push_back({token, in_.read<float>()});
         }
     }
     void operator()(std::vector<LogprobItem>& items) {
@@ -176,7 +190,9 @@ void fields(Coder& code, F& frame) {
         code(frame.id), code(frame.kind), code(frame.text), code(frame.tokens);
         code(frame.tokens_max), code(frame.tokens_cap), code(frame.temperature), code(frame.top_p),
             code(frame.top_k);
-        code(frame.min_p), code(frame.seed), code(frame.ignore_eos), code(frame.want_logprobs);
+        code(frame.min_p), code(frame.repetition_penalty), code(frame.presence_penalty);
+        code(frame.frequency_penalty), code(frame.logit_bias);
+        code(frame.seed), code(frame.ignore_eos), code(frame.want_logprobs);
         code(frame.top_logprobs), code(frame.echo), code(frame.stop);
     } else if constexpr (std::is_same_v<Plain, TokenizedFrame>) {
         code(frame.id), code(frame.code), code(frame.error), code(frame.prompt_tokens);

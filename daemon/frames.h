@@ -49,6 +49,14 @@ struct AssignedFrame {
     bool has_template = false;
 };
 
+inline constexpr uint32_t kLogitBiasMax = 1024;  // Entries; OpenAI's own documents speak of 300.
+
+// A token whose logit a request shifts.
+struct TokenBias {
+    int32_t token = 0;
+    float bias = 0;
+};
+
 enum class PromptKind : uint8_t { kText = 0, kTokens = 1, kChat = 2 };
 
 struct SubmitFrame {
@@ -62,6 +70,10 @@ struct SubmitFrame {
     float top_p = 1;
     uint32_t top_k = 0;
     float min_p = 0;
+    float repetition_penalty = 1;
+    float presence_penalty = 0;
+    float frequency_penalty = 0;
+    std::vector<TokenBias> logit_bias;  // At most kLogitBiasMax.
     uint64_t seed = 0;
     bool ignore_eos = false;
     bool want_logprobs = false;

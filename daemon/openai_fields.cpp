@@ -33,20 +33,12 @@ bool is_one(const Value& value) {
            (value.is_uint64() && value.get_uint64() == 1);
 }
 
-bool is_zero(const Value& value) {
-    return value.is_number() && value.to_number<double>() == 0.0;
-}
-
 bool is_empty_string(const Value& value) {
     return value.is_string() && value.get_string().empty();
 }
 
 bool is_empty_list(const Value& value) {
     return value.is_array() && value.get_array().empty();
-}
-
-bool is_empty_object(const Value& value) {
-    return value.is_object() && value.get_object().empty();
 }
 
 bool is_text_only(const Value& value) {
@@ -107,6 +99,10 @@ constexpr std::array kKnownFields{
     KnownField{"top_p", Form::kBoth, Effect::kRead},
     KnownField{"top_k", Form::kBoth, Effect::kRead},
     KnownField{"min_p", Form::kBoth, Effect::kRead},
+    KnownField{"presence_penalty", Form::kBoth, Effect::kRead},
+    KnownField{"frequency_penalty", Form::kBoth, Effect::kRead},
+    KnownField{"repetition_penalty", Form::kBoth, Effect::kRead},
+    KnownField{"logit_bias", Form::kBoth, Effect::kRead},
     KnownField{"seed", Form::kBoth, Effect::kRead},
     KnownField{"ignore_eos", Form::kBoth, Effect::kRead},
     KnownField{"logprobs", Form::kBoth, Effect::kRead},
@@ -127,9 +123,6 @@ constexpr std::array kKnownFields{
     KnownField{"n", Form::kBoth, Effect::kRefused, is_one},
     KnownField{"best_of", Form::kCompletion, Effect::kRefused, is_one},
     KnownField{"suffix", Form::kCompletion, Effect::kRefused, is_empty_string},
-    KnownField{"presence_penalty", Form::kBoth, Effect::kRefused, is_zero},
-    KnownField{"frequency_penalty", Form::kBoth, Effect::kRefused, is_zero},
-    KnownField{"logit_bias", Form::kBoth, Effect::kRefused, is_empty_object},
     KnownField{"response_format", Form::kChat, Effect::kRefused, is_text_format},
     KnownField{"tools", Form::kChat, Effect::kRefused, is_empty_list},
     KnownField{"tool_choice", Form::kChat, Effect::kRefused, is_no_tool},

@@ -7,6 +7,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 namespace rekindle::daemon {
@@ -22,6 +25,50 @@ void read_model(FieldReader& fields, AnswerRequest& request) {
     request.model = model.value_or("");
 }
 
+// A decimal token id without sign or leading zeros; nothing otherwise.
+std::optional<int32_t> token_of(std::string_view key) {
+    int32_t token = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
+    const bool plain = !key.empty() && key[0] != '-' && (key[0] != '0' || key.size() == 1);
+    const bool whole = error == std::errc() && end == key.data() + key.size();
+    return plain && whole ? std::optional(token) : std::nullopt;
+}
+
+void read_logit_bias(FieldReader& fields, SubmitFrame& submit) {
+    constexpr double kBiasMax = 100;
+    const json::value* value = fields.present("logit_bias");
+    if (value == nullptr) {
+        return;
+    }
+    if (!value->is_object() || value->get_object().size() > kLogitBiasMax) {
+        fields.fail_value("logit_bias",
+                          fmt::format("an object of at most {} token ids", kLogitBiasMax));
+        return;
+    }
+    for (const auto& [key, entry] : value->get_object()) {
+        const std::optional<int32_t> token = token_of(key);
+        const double bias = entry.is_number() ? entry.to_number<double>() : std::nan("");
+        if (!token || !(std::abs(bias) <= kBiasMax)) {
+            fields.fail_value("logit_bias", "token ids with numbers from -100 to 100");
+            return;
+        }
+        submit.logit_bias.push_back({*token, static_cast<float>(bias)});
+    }
+}
+
+void read_penalties(FieldReader& fields, SubmitFrame& submit) {
+    constexpr double kRepetitionMax = 10;  // No model writes sense with more than 2.
+    submit.presence_penalty =
+        static_cast<float>(fields.number("presence_penalty", -2, 2).value_or(0));
+    submit.frequency_penalty =
+        static_cast<float>(fields.number("frequency_penalty", -2, 2).value_or(0));
+    submit.repetition_penalty =
+        static_cast<float>(fields.number("repetition_penalty", 0, kRepetitionMax).value_or(1));
+    if (submit.repetition_penalty < std::numeric_limits<float>::min()) {
+        fields.fail_value("repetition_penalty", "a number above 0, up to 10");
+    }
+}
+
 void read_sampling(FieldReader& fields, uint64_t random_seed, SubmitFrame& submit) {
     submit.temperature = static_cast<float>(fields.number("temperature", 0, 2).value_or(1));
     submit.top_p = static_cast<float>(fields.number("top_p", 0, 1).value_or(1));
@@ -34,6 +81,8 @@ void read_sampling(FieldReader& fields, uint64_t random_seed, SubmitFrame& submi
     submit.top_k = top_k < 0 ? 0 : static_cast<uint32_t>(top_k);
     const auto seed = fields.integer("seed", INT64_MIN, INT64_MAX);
     submit.seed = seed ? static_cast<uint64_t>(*seed) : random_seed;
+    read_penalties(fields, submit);
+    read_logit_bias(fields, submit);
     submit.ignore_eos = fields.boolean("ignore_eos").value_or(false);
 }
 

@@ -26,6 +26,18 @@ Result<std::vector<TokenId>> checked_ids(const std::vector<int32_t>& ids, uint32
     return std::vector<TokenId>(ids.begin(), ids.end());
 }
 
+Result<void> check_bias(const std::vector<TokenBias>& entries, uint32_t vocabulary) {
+    for (const TokenBias& entry : entries) {
+        if (entry.token < 0 || static_cast<uint32_t>(entry.token) >= vocabulary) {
+            return Error{ErrorCode::kInvalidArgument,
+                         fmt::format("logit_bias: token id {} is not in the vocabulary of {} "
+                                     "tokens",
+                                     entry.token, vocabulary)};
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PromptBuilder>> PromptBuilder::create(const snapshot::ImageView& image) {
@@ -84,6 +96,9 @@ Result<std::vector<TokenId>> PromptBuilder::from_chat(const std::string& variabl
 }
 
 Result<std::vector<TokenId>> PromptBuilder::build(const SubmitFrame& submit) {
+    if (const auto checked = check_bias(submit.logit_bias, tokenizer_.size()); !checked) {
+        return checked.error();
+    }
     Result<std::vector<TokenId>> tokens = std::vector<TokenId>{};
     switch (submit.kind) {
         case PromptKind::kTokens:

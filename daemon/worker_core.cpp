@@ -39,6 +39,15 @@ uint32_t whole_microseconds(Nanoseconds time) {
     return static_cast<uint32_t>(std::clamp<int64_t>(us, 0, UINT32_MAX));
 }
 
+std::vector<runtime::LogitBias> to_logit_bias(const std::vector<TokenBias>& entries) {
+    std::vector<runtime::LogitBias> out;
+    out.reserve(entries.size());
+    for (const TokenBias& entry : entries) {
+        out.push_back({entry.token, entry.bias});
+    }
+    return out;
+}
+
 // Descriptors of an Assign frame: latches, KV memory, extents in order.
 Result<std::unique_ptr<WorkerModel>> open_files(const AssignFrame& assign,
                                                 std::vector<UniqueFd> descriptors) {
@@ -240,7 +249,11 @@ void BatchRunner::start(StartSequence start) {
                      .top_p = start.submit.top_p,
                      .top_k = start.submit.top_k,
                      .min_p = start.submit.min_p,
-                     .seed = start.submit.seed},
+                     .seed = start.submit.seed,
+                     .repetition_penalty = start.submit.repetition_penalty,
+                     .presence_penalty = start.submit.presence_penalty,
+                     .frequency_penalty = start.submit.frequency_penalty,
+                     .logit_bias = to_logit_bias(start.submit.logit_bias)},
         .top_logprobs = start.submit.top_logprobs,
         .want_logprobs = start.submit.want_logprobs,
         .ignore_eos = start.submit.ignore_eos,

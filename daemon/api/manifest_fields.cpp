@@ -115,7 +115,7 @@ constexpr std::array kFields{
 };
 
 // What a request can leave out, in the API's order.
-constexpr std::array<std::string_view, 34> kStrippable{"best_of",
+constexpr std::array<std::string_view, 35> kStrippable{"best_of",
                                                        "echo",
                                                        "frequency_penalty",
                                                        "function_call",
@@ -134,6 +134,7 @@ constexpr std::array<std::string_view, 34> kStrippable{"best_of",
                                                        "presence_penalty",
                                                        "prompt_cache_key",
                                                        "reasoning_effort",
+                                                       "repetition_penalty",
                                                        "response_format",
                                                        "safety_identifier",
                                                        "seed",

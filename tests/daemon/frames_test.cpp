@@ -37,6 +37,10 @@ std::vector<Frame> one_of_each() {
                         .tokens = {1, 2, 3},
                         .tokens_max = 5,
                         .tokens_cap = 9,
+                        .repetition_penalty = 1.5F,
+                        .presence_penalty = -2,
+                        .frequency_penalty = 0.5F,
+                        .logit_bias = {{3, -100}, {50'256, 2.5F}},
                         .seed = std::numeric_limits<uint64_t>::max(),
                         .want_logprobs = true,
                         .top_logprobs = 20,
@@ -119,6 +123,15 @@ TEST_CASE("an enumerator outside its range is refused, not cast") {
     REQUIRE(bytes[finish_at] == std::byte{2});
     bytes[finish_at] = std::byte{3};
     CHECK(decode(bytes).error().code == ErrorCode::kCorrupt);
+}
+
+TEST_CASE("a request carries so many biases and not one more") {
+    SubmitFrame submit{.logit_bias = std::vector<TokenBias>(kLogitBiasMax, TokenBias{1, 2})};
+    const auto decoded = decode(encode_frame(submit));
+    REQUIRE(decoded.ok());
+    CHECK(std::get<SubmitFrame>(*decoded).logit_bias.size() == kLogitBiasMax);
+    submit.logit_bias.push_back({1, 2});
+    CHECK(decode(encode_frame(submit)).error().code == ErrorCode::kCorrupt);
 }
 
 TEST_CASE("a step whose counts contradict each other is refused") {

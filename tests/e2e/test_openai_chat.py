@@ -2,10 +2,14 @@
 
 import math
 
+import openai
 import pytest
 
 # The model is sure of every token of its answer, "The capital city of France is Paris.".
 ASK = [{"role": "user", "content": "Name the capital city of France."}]
+
+# Ids in SmolLM2's vocabulary.
+THE, SPACE_THE = 504, 260
 
 
 def ask(client, messages=None, **more):
@@ -126,6 +130,37 @@ def test_top_p_near_zero_takes_the_likeliest_token(client):
     greedy = ask(client).choices[0].message.content
     assert ask(client, temperature=1, top_p=1e-6).choices[0].message.content == greedy
     assert ask(client, temperature=1, extra_body={"top_k": 1}).choices[0].message.content == greedy
+
+
+def test_logit_bias_forces_and_forbids_tokens(client):
+    first = ask(client, logprobs=True, max_tokens=1).choices[0].logprobs.content[0]
+    assert first.token == "The"
+    other = ask(client, max_tokens=1, logit_bias={THE: -100})
+    assert other.choices[0].message.content != "The"
+    only = ask(client, max_tokens=3, logit_bias={THE: 100}, extra_body={"ignore_eos": True})
+    assert only.choices[0].message.content == "TheTheThe"
+    # Log-probabilities are the model's own, before any bias.
+    forced = ask(client, max_tokens=1, logprobs=True, top_logprobs=1, logit_bias={SPACE_THE: 100})
+    (item,) = forced.choices[0].logprobs.content
+    assert item.token == " the" and item.top_logprobs[0].token == "The"
+    assert item.logprob < item.top_logprobs[0].logprob == pytest.approx(first.logprob)
+
+
+def test_penalties_end_repetitions(client):
+    def times(**options):
+        answer = ask(client, max_tokens=16, logit_bias={SPACE_THE: 14}, **options)
+        return answer.choices[0].message.content.count(" the")
+
+    free = times(extra_body={"ignore_eos": True})
+    assert free > 3
+    assert times(frequency_penalty=2, extra_body={"ignore_eos": True}) < free
+    assert times(presence_penalty=2, extra_body={"ignore_eos": True}) <= free
+    assert times(extra_body={"ignore_eos": True, "repetition_penalty": 10}) < free
+
+
+def test_a_bias_of_no_token_is_refused(client):
+    with pytest.raises(openai.BadRequestError, match="logit_bias: token id 2000000000"):
+        ask(client, max_tokens=1, logit_bias={2000000000: 1})
 
 
 def test_log_probabilities(client):

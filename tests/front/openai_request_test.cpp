@@ -86,6 +86,10 @@ TEST_CASE("a chat without options has OpenAI's defaults") {
     CHECK(request.submit.top_p == 1.0F);
     CHECK(request.submit.top_k == 0);
     CHECK(request.submit.min_p == 0.0F);
+    CHECK(request.submit.repetition_penalty == 1.0F);
+    CHECK(request.submit.presence_penalty == 0.0F);
+    CHECK(request.submit.frequency_penalty == 0.0F);
+    CHECK(request.submit.logit_bias.empty());
     CHECK(request.submit.seed == kSeed);
     CHECK_FALSE(request.submit.ignore_eos);
     CHECK_FALSE(request.submit.want_logprobs);
@@ -138,6 +142,21 @@ TEST_CASE("numbers are accepted at their limits and refused beyond") {
     CHECK(refused_chat(R"("top_p":1.1)") == "invalid_value top_p");
     CHECK(refused_chat(R"("min_p":1)") == "accepted");
     CHECK(refused_chat(R"("min_p":1.5)") == "invalid_value min_p");
+    CHECK(refused_chat(R"("presence_penalty":-2)") == "accepted");
+    CHECK(refused_chat(R"("presence_penalty":2)") == "accepted");
+    CHECK(refused_chat(R"("presence_penalty":2.1)") == "invalid_value presence_penalty");
+    CHECK(refused_chat(R"("frequency_penalty":-2.1)") == "invalid_value frequency_penalty");
+    CHECK(refused_chat(R"("repetition_penalty":10)") == "accepted");
+    CHECK(refused_chat(R"("repetition_penalty":10.1)") == "invalid_value repetition_penalty");
+    CHECK(refused_chat(R"("repetition_penalty":0)") == "invalid_value repetition_penalty");
+    CHECK(refused_chat(R"("logit_bias":{"5":100,"0":-100})") == "accepted");
+    CHECK(refused_chat(R"("logit_bias":{"5":100.5})") == "invalid_value logit_bias");
+    CHECK(refused_chat(R"("logit_bias":{"5":"1"})") == "invalid_value logit_bias");
+    CHECK(refused_chat(R"("logit_bias":[5])") == "invalid_value logit_bias");
+    for (const char* id : {"", "-1", "05", "1.0", "x", "2147483648"}) {
+        CHECK(refused_chat("\"logit_bias\":{\"" + std::string(id) + "\":1}") ==
+              "invalid_value logit_bias");
+    }
     CHECK(refused_chat(R"("top_k":-1)") == "accepted");
     CHECK(refused_chat(R"("top_k":-2)") == "invalid_value top_k");
     CHECK(refused_chat(R"("top_k":2147483648)") == "invalid_value top_k");
@@ -230,6 +249,25 @@ TEST_CASE("fields that don't change the answer are accepted") {
     CHECK(refused_completion(R"("suffix":"")") == "accepted");
 }
 
+TEST_CASE("penalties and biases reach the worker, up to a limit of biases") {
+    const AnswerRequest request =
+        chat(R"("presence_penalty":0.5,"frequency_penalty":-0.25,"repetition_penalty":1.5,)"
+             R"("logit_bias":{"7":-100,"50256":2.5})");
+    CHECK(request.submit.presence_penalty == 0.5F);
+    CHECK(request.submit.frequency_penalty == -0.25F);
+    CHECK(request.submit.repetition_penalty == 1.5F);
+    REQUIRE(request.submit.logit_bias.size() == 2);
+    CHECK(request.submit.logit_bias[1].token == 50256);
+    CHECK(request.submit.logit_bias[1].bias == 2.5F);
+    std::string entries;
+    for (uint32_t i = 0; i < kLogitBiasMax; ++i) {
+        entries += (i == 0 ? "" : ",") + ("\"" + std::to_string(i) + "\":1");
+    }
+    CHECK(refused_chat("\"logit_bias\":{" + entries + "}") == "accepted");
+    CHECK(refused_chat("\"logit_bias\":{" + entries + ",\"4096\":1}") ==
+          "invalid_value logit_bias");
+}
+
 TEST_CASE("fields that would change the answer are refused by name") {
     const auto unsupported = [](const std::string& field, const std::string& name) {
         CAPTURE(field);
@@ -239,9 +277,6 @@ TEST_CASE("fields that would change the answer are refused by name") {
     unsupported(R"("tool_choice":"required")", "tool_choice");
     unsupported(R"("functions":[{}])", "functions");
     unsupported(R"("response_format":{"type":"json_object"})", "response_format");
-    unsupported(R"("logit_bias":{"1":5})", "logit_bias");
-    unsupported(R"("presence_penalty":0.5)", "presence_penalty");
-    unsupported(R"("frequency_penalty":-0.5)", "frequency_penalty");
     unsupported(R"("audio":{})", "audio");
     unsupported(R"("modalities":["text","audio"])", "modalities");
     unsupported(R"("web_search_options":{})", "web_search_options");

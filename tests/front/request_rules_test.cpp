@@ -53,10 +53,10 @@ TEST_CASE("what is forced holds whatever the request says, even if it is nonsens
 }
 
 TEST_CASE("stripped fields are gone before anything looks at them; a default may fill the gap") {
-    const auto book = book_of("strip: [logit_bias, temperature]\ndefaults: {temperature: 0.25}\n");
-    CHECK(accepted(book, R"(,"logit_bias":{"1":5},"temperature":2)").temperature == 0.25F);
+    const auto book = book_of("strip: [verbosity, temperature]\ndefaults: {temperature: 0.25}\n");
+    CHECK(accepted(book, R"(,"verbosity":"low","temperature":2)").temperature == 0.25F);
     const auto none = book_of("");
-    CHECK(std::holds_alternative<ApiError>(parsed(none, R"(,"logit_bias":{"1":5})")));
+    CHECK(std::holds_alternative<ApiError>(parsed(none, R"(,"verbosity":"low")")));
 }
 
 TEST_CASE("an answer is at most as long as the deployment allows") {

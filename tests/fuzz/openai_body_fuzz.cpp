@@ -25,6 +25,12 @@ void check_accepted(const AnswerRequest& request) {
     REKINDLE_CHECK(submit.temperature >= 0 && submit.temperature <= 2, "temperature in range");
     REKINDLE_CHECK(submit.top_p > 0 && submit.top_p <= 1, "top_p in range");
     REKINDLE_CHECK(submit.min_p >= 0 && submit.min_p <= 1, "min_p in range");
+    REKINDLE_CHECK(submit.repetition_penalty > 0, "repetition_penalty in range");
+    REKINDLE_CHECK(submit.logit_bias.size() <= kLogitBiasMax, "biases are bounded");
+    for (const TokenBias& entry : submit.logit_bias) {
+        REKINDLE_CHECK(entry.token >= 0 && entry.bias >= -100 && entry.bias <= 100,
+                       "a bias in range");
+    }
     REKINDLE_CHECK(submit.top_logprobs <= kTopLogprobsMax, "top_logprobs in range");
     REKINDLE_CHECK(submit.tokens_max <= INT32_MAX, "tokens_max in range");
     for (const int32_t token : submit.tokens) {
