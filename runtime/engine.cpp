@@ -39,6 +39,8 @@ public:
 
     uint32_t free_pages() const noexcept override { return pool_.free_pages(); }
 
+    KvPool& kv_pool() noexcept override { return pool_; }
+
     uint32_t context_max() const noexcept override { return context_max_; }
 
     uint32_t vocabulary() const noexcept override { return vocabulary_; }

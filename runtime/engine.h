@@ -1,6 +1,7 @@
 // A model, stepped one batch at a time over a paged KV cache. The engine opens lazily: each layer's
 // weights are waited for (latches) just before their first use, so loading hides behind computing.
-// Threading: every member on the engine thread; compute runs on the engine's own threads.
+// Threading: every member on the engine thread but kv_pool(); compute runs on the engine's own
+// threads.
 #pragma once
 #include "base/clock.h"
 #include "base/result.h"
@@ -29,6 +30,8 @@ struct EngineOptions {
 // Bytes of one KV page of this model: layers x 2 x kv_heads x kPageTokens x head_dim x 2 (F16).
 uint64_t kv_page_bytes(const snapshot::Hyperparameters& hyperparameters) noexcept;
 
+// Who holds which pages, and the texts that rest in them (runtime/kv_pages.h).
+class KvPool;
 // The pages of one sequence; move-only, gives them back when destroyed.
 class KvSequence;
 
@@ -50,6 +53,8 @@ public:
     // Pages so that `sequence` can hold `positions`; kResourceExhausted when the pool is empty.
     virtual Result<void> reserve(KvSequence& sequence, uint32_t positions) = 0;
     virtual uint32_t free_pages() const noexcept = 0;
+    // Where sequences share pages; may be asked from any thread.
+    virtual KvPool& kv_pool() noexcept = 0;
     // Positions that one sequence can have: the least of the model's, the options' and the pool's.
     virtual uint32_t context_max() const noexcept = 0;
     virtual uint32_t vocabulary() const noexcept = 0;

@@ -1,29 +1,61 @@
 #include "runtime/kv_pages.h"
 
 #include "base/check.h"
-#include "kernels/kernel_table.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace rekindle::runtime {
+namespace {
 
-uint32_t pages_for(uint32_t positions) noexcept {
-    return positions / kernels::kPageTokens + (positions % kernels::kPageTokens == 0 ? 0U : 1U);
+PrefixIndex::PageText page_text(const SaltedText& text, size_t page) {
+    return text.tokens.subspan(page * kPageTokens).first<kPageTokens>();
 }
 
-KvPool::KvPool(std::span<std::byte> memory, uint32_t pages, uint64_t page_bytes) : pages_(pages) {
+// Pages of a text that may come from the cache: all that end before its last token.
+size_t reusable_pages(const SaltedText& text) noexcept {
+    return text.tokens.empty() ? 0 : (text.tokens.size() - 1) / kPageTokens;
+}
+
+}  // namespace
+
+uint32_t pages_for(uint32_t positions) noexcept {
+    return positions / kPageTokens + (positions % kPageTokens == 0 ? 0U : 1U);
+}
+
+KvPool::KvPool(std::span<std::byte> memory, uint32_t pages, uint64_t page_bytes)
+    : memory_(memory), page_bytes_(page_bytes), pages_(pages), holders_(pages), index_(pages) {
     REKINDLE_CHECK(page_bytes > 0 && memory.size() / page_bytes >= pages,
                    "the KV memory holds all pages");
     free_.reserve(pages);
     for (uint32_t page = pages; page > 0; --page) {  // The lowest address is taken first.
-        free_.push_back(memory.data() + (page - 1) * page_bytes);
+        free_.push_back(page - 1);
     }
 }
 
 KvPool::~KvPool() {
-    REKINDLE_CHECK(free_.size() == pages_, "every KV page was given back exactly once");
+    REKINDLE_CHECK(free_.size() + index_.resting() == pages_,
+                   "every KV page was given back exactly once");
+}
+
+uint32_t KvPool::free_pages() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return static_cast<uint32_t>(free_.size()) + index_.resting();
+}
+
+uint32_t KvPool::resting_pages() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return index_.resting();
+}
+
+PageNumber KvPool::number_of(const std::byte* page) const noexcept {
+    return static_cast<PageNumber>(static_cast<uint64_t>(page - memory_.data()) / page_bytes_);
+}
+
+std::byte* KvPool::address_of(PageNumber page) const noexcept {
+    return memory_.data() + page * page_bytes_;
 }
 
 Result<void> KvPool::extend(KvSequence& sequence, uint32_t positions) {
@@ -33,29 +65,128 @@ Result<void> KvPool::extend(KvSequence& sequence, uint32_t positions) {
     if (needed <= held) {
         return {};
     }
-    if (needed - held > free_.size()) {
+    const std::lock_guard lock(mutex_);
+    const size_t available = free_.size() + index_.resting();
+    if (needed - held > available) {
         return Error{ErrorCode::kResourceExhausted,
                      fmt::format("KV cache: {} more pages are needed for {} positions, {} of {} "
                                  "are free",
-                                 needed - held, positions, free_.size(), pages_)};
+                                 needed - held, positions, available, pages_)};
     }
     sequence.pages_.reserve(needed);
     while (sequence.pages_.size() < needed) {
-        sequence.pages_.push_back(free_.back());
-        free_.pop_back();
+        sequence.pages_.push_back(take());
     }
     return {};
 }
 
+std::byte* KvPool::take() {
+    PageNumber page = 0;
+    if (free_.empty()) {
+        page = index_.take_least();
+    } else {
+        page = free_.back();
+        free_.pop_back();
+    }
+    REKINDLE_CHECK(holders_[page] == 0, "a page that is given out is nobody's");
+    holders_[page] = 1;
+    return address_of(page);
+}
+
+void KvPool::hold(PageNumber page) {
+    if (holders_[page]++ == 0) {
+        index_.wake(page);
+    }
+}
+
+void KvPool::drop(PageNumber page) noexcept {
+    REKINDLE_CHECK(holders_[page] > 0, "a KV page was given back twice");
+    if (--holders_[page] > 0) {
+        return;
+    }
+    if (index_.contains(page)) {
+        index_.rest(page);
+    } else {
+        free_.push_back(page);
+    }
+}
+
+// Last page first: in the order of use a page is older than the one that it follows.
 void KvPool::give_back(std::span<std::byte* const> pages) noexcept {
-    free_.insert(free_.end(), pages.rbegin(), pages.rend());
-    REKINDLE_CHECK(free_.size() <= pages_, "a KV page was given back twice");
+    const std::lock_guard lock(mutex_);
+    for (size_t i = pages.size(); i > 0; --i) {
+        drop(number_of(pages[i - 1]));
+    }
+}
+
+// The indexed page that follows what the sequence has published, with the next tokens of `text`.
+std::optional<PageNumber> KvPool::find(const KvSequence& sequence, const SaltedText& text) const {
+    const uint32_t next = sequence.published_;
+    const auto before =
+        next == 0 ? std::nullopt : std::optional(number_of(sequence.pages_[next - 1]));
+    return index_.find({before, text.salt, page_text(text, next)});
+}
+
+uint32_t KvPool::cached_tokens(const SaltedText& text) {
+    KvSequence probe(*this);  // Its end gives the pages back as used just now.
+    return adopt(probe, text);
+}
+
+uint32_t KvPool::adopt(KvSequence& sequence, const SaltedText& text) {
+    REKINDLE_CHECK(sequence.pool_ == this, "a sequence belongs to one pool");
+    REKINDLE_CHECK(sequence.length_ == sequence.published_ * kPageTokens,
+                   "what a sequence has computed is published before it adopts more");
+    const size_t last = reusable_pages(text);
+    const uint32_t first = sequence.published_;
+    const std::lock_guard lock(mutex_);
+    while (sequence.published_ < last) {
+        const auto page = find(sequence, text);
+        if (!page) {
+            break;
+        }
+        hold(*page);
+        index_.reuse(*page);
+        if (sequence.published_ < sequence.pages_.size()) {  // Reserved, and not yet written to.
+            drop(number_of(sequence.pages_[sequence.published_]));
+            sequence.pages_[sequence.published_] = address_of(*page);
+        } else {
+            sequence.pages_.push_back(address_of(*page));
+        }
+        ++sequence.published_;
+    }
+    sequence.length_ = sequence.published_ * kPageTokens;
+    return (sequence.published_ - first) * kPageTokens;
+}
+
+void KvPool::publish(KvSequence& sequence, const SaltedText& text) {
+    REKINDLE_CHECK(sequence.pool_ == this && sequence.length_ <= text.tokens.size(),
+                   "a sequence's positions were computed from its text");
+    const uint32_t full = sequence.length_ / kPageTokens;
+    if (sequence.published_ == full) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    while (sequence.published_ < full) {
+        const uint32_t next = sequence.published_;
+        const PageNumber own = number_of(sequence.pages_[next]);
+        if (const auto same = find(sequence, text)) {
+            hold(*same);
+            drop(own);
+            sequence.pages_[next] = address_of(*same);
+        } else {
+            const auto before =
+                next == 0 ? std::nullopt : std::optional(number_of(sequence.pages_[next - 1]));
+            index_.insert(own, {before, text.salt, page_text(text, next)});
+        }
+        ++sequence.published_;
+    }
 }
 
 KvSequence::KvSequence(KvSequence&& other) noexcept
     : pool_(other.pool_),
       pages_(std::exchange(other.pages_, {})),
-      length_(std::exchange(other.length_, 0)) {}
+      length_(std::exchange(other.length_, 0)),
+      published_(std::exchange(other.published_, 0)) {}
 
 KvSequence& KvSequence::operator=(KvSequence&& other) noexcept {
     if (this != &other) {
@@ -63,12 +194,13 @@ KvSequence& KvSequence::operator=(KvSequence&& other) noexcept {
         pool_ = other.pool_;
         pages_ = std::exchange(other.pages_, {});
         length_ = std::exchange(other.length_, 0);
+        published_ = std::exchange(other.published_, 0);
     }
     return *this;
 }
 
 uint32_t KvSequence::capacity() const noexcept {
-    return static_cast<uint32_t>(pages_.size()) * kernels::kPageTokens;
+    return static_cast<uint32_t>(pages_.size()) * kPageTokens;
 }
 
 void KvSequence::advance(uint32_t tokens) {
@@ -77,9 +209,12 @@ void KvSequence::advance(uint32_t tokens) {
 }
 
 void KvSequence::release() noexcept {
-    pool_->give_back(pages_);
+    if (!pages_.empty()) {
+        pool_->give_back(pages_);
+    }
     pages_.clear();
     length_ = 0;
+    published_ = 0;
 }
 
 }  // namespace rekindle::runtime

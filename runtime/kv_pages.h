@@ -2,20 +2,32 @@
 // keys and values of kPageTokens positions for all layers, as F16 [layer][key, value][kv_head],
 // with keys [head_dim][kPageTokens] (one dimension of all positions side by side, so that scores
 // need no sums across a register) and values [kPageTokens][head_dim]. It has no header, so retained
-// pages can be copied as they are. Invariant: every page is either free or in exactly one sequence;
-// the pool's destructor checks it. Threading: the engine thread; compute threads read and write
-// page contents inside a step only.
+// pages can be copied as they are. Full pages are shared between sequences whose text begins alike
+// (runtime/prefix_index.h) and stay after their last holder until their memory is needed.
+// Invariant: every page is free, or resting in the index, or held by at least one sequence; a page
+// that is held by more than one is full and indexed, and nobody writes to it. The pool's destructor
+// checks the first part.
+// Threading: the pool may be asked from any thread; a sequence belongs to one thread at a time (the
+// engine's). Compute threads read and write page contents inside a step only.
 #pragma once
 #include "base/result.h"
+#include "runtime/prefix_index.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <vector>
 
 namespace rekindle::runtime {
 
 class KvSequence;
+
+// A text and whose it is.
+struct SaltedText {
+    PrefixSalt salt{};
+    std::span<const TokenId> tokens;
+};
 
 class KvPool {
 public:
@@ -25,22 +37,47 @@ public:
     KvPool& operator=(const KvPool&) = delete;
     ~KvPool();
 
-    uint32_t free_pages() const noexcept { return static_cast<uint32_t>(free_.size()); }
+    // Pages that extend() could give: those that nobody holds, resting ones included.
+    uint32_t free_pages() const noexcept;
+    // Of them, those that hold a text that may be asked for again.
+    uint32_t resting_pages() const noexcept;
 
     uint32_t pages() const noexcept { return pages_; }
 
     // Gives `sequence` the pages that it lacks to hold `positions`: all of them, or none and
-    // kResourceExhausted.
+    // kResourceExhausted. Texts that rest in the pool make room.
     Result<void> extend(KvSequence& sequence, uint32_t positions);
+
+    // How many leading tokens of `text` are in the pool, and keeps them for longer: whole pages,
+    // and never the last token, which is always computed anew for its logits.
+    uint32_t cached_tokens(const SaltedText& text);
+    // Goes on with the pages of `text` that are in the pool, from sequence.length() (a multiple of
+    // kPageTokens, all of it published) to where cached_tokens() ends; returns how many tokens.
+    uint32_t adopt(KvSequence& sequence, const SaltedText& text);
+    // Offers the sequence's full pages, which were computed from `text`, to others. A page that
+    // another sequence computed too is given back: their bits are the same.
+    void publish(KvSequence& sequence, const SaltedText& text);
 
 private:
     friend class KvSequence;
 
+    PageNumber number_of(const std::byte* page) const noexcept;
+    std::byte* address_of(PageNumber page) const noexcept;
+    std::optional<PageNumber> find(const KvSequence& sequence, const SaltedText& text) const;
+    std::byte* take();
+    void hold(PageNumber page);
+    void drop(PageNumber page) noexcept;
     void give_back(std::span<std::byte* const> pages) noexcept;
 
+    const std::span<std::byte> memory_;
+    const uint64_t page_bytes_;
+    const uint32_t pages_;
+
+    mutable std::mutex mutex_;
     // Last given back, first taken: memory that is touched already is used again.
-    std::vector<std::byte*> free_;
-    uint32_t pages_ = 0;
+    std::vector<PageNumber> free_;
+    std::vector<uint32_t> holders_;  // [pages] Sequences that hold it.
+    PrefixIndex index_;
 };
 
 // The pages of one sequence; move-only, gives them back when destroyed. Outlived by its pool.
@@ -59,6 +96,9 @@ public:
     // Positions that the pages can hold.
     uint32_t capacity() const noexcept;
 
+    // Leading pages that are indexed: their text is published or was adopted.
+    uint32_t published() const noexcept { return published_; }
+
     // Base address of each page, in order of position.
     std::span<std::byte* const> pages() const noexcept { return pages_; }
 
@@ -73,6 +113,7 @@ private:
     KvPool* pool_;
     std::vector<std::byte*> pages_;
     uint32_t length_ = 0;
+    uint32_t published_ = 0;  // Pages.
 };
 
 // Pages for `positions`.

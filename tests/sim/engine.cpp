@@ -37,6 +37,7 @@ public:
     }
 
     uint32_t free_pages() const noexcept override { return pool_.free_pages(); }
+    runtime::KvPool& kv_pool() noexcept override { return pool_; }
     uint32_t context_max() const noexcept override { return context_max_; }
     uint32_t vocabulary() const noexcept override { return vocabulary_; }
     uint32_t step_tokens_max() const noexcept override { return kStepTokensMax; }
