@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "runtime/kv_pages.h"
 #include "scheduler/batch/page_policy.h"
+#include "scheduler/batch/prefill_plan.h"
 #include "scheduler/batch/sequence.h"
 
 #include <fmt/format.h>
@@ -17,9 +18,6 @@ namespace {
 using runtime::StepEntry;
 using runtime::TokenId;
 
-// Rows of logits for prompt_logprobs in one step: 32 x 262,144 x 4 bytes are 32 MiB.
-constexpr uint32_t kPromptLogitRowsMax = 32;
-
 std::vector<TokenLogprob> to_token_logprobs(const std::vector<runtime::LogprobEntry>& entries) {
     std::vector<TokenLogprob> out;
     out.reserve(entries.size());
@@ -33,7 +31,10 @@ std::vector<TokenLogprob> to_token_logprobs(const std::vector<runtime::LogprobEn
 
 struct Batcher::State {
     State(runtime::Engine& engine_in, BatcherLimits limits_in)
-        : engine(engine_in), limits(std::move(limits_in)), pages(engine_in) {
+        : engine(engine_in),
+          limits(std::move(limits_in)),
+          pages(engine_in, limits.prefix_cache),
+          budget(limits.step_time) {
         limits.sequences_max =
             std::clamp(limits.sequences_max, 1U, std::max(1U, engine.step_tokens_max()));
         limits.prefill_tokens_max = std::max(1U, limits.prefill_tokens_max);
@@ -44,9 +45,10 @@ struct Batcher::State {
     void admit();
 
     void plan();
-    void plan_prefill(uint32_t budget);
+    void plan_prompts(uint32_t tokens);
     void reserve_pages();
     std::vector<StepEntry> entries();
+    Result<void> compute(std::span<const StepEntry> entries, std::vector<const float*>& logits);
     void commit(std::span<const float* const> logits, std::vector<TokenEvent>& events);
     void collect_prompt_logprobs(Sequence& sequence, std::span<const float* const> rows);
     TokenEvent sample_next(Sequence& sequence, const float* logits);
@@ -60,6 +62,7 @@ struct Batcher::State {
     BatcherLimits limits;
     PagePolicy pages;
     runtime::Sampler sampler;
+    StepBudget budget;
     // Both in order of arrival. A waiting sequence has no pages.
     std::deque<std::unique_ptr<Sequence>> waiting;
     std::vector<std::unique_ptr<Sequence>> running;
@@ -115,45 +118,27 @@ void Batcher::State::admit() {
 
 // Every sequence that only lacks its last token rides along; prompts share what is left.
 void Batcher::State::plan() {
-    uint32_t budget = engine.step_tokens_max();
+    uint32_t room = engine.step_tokens_max();
+    uint32_t decodes = 0;
     for (const auto& sequence : running) {
-        const bool decodes = sequence->lease > 0 && sequence->pending() == 1 && budget > 0;
-        sequence->planned = decodes ? 1 : 0;
-        budget -= sequence->planned;
+        const bool rides = sequence->lease > 0 && sequence->pending() == 1 && room > 0;
+        sequence->planned = rides ? 1 : 0;
+        room -= sequence->planned;
+        decodes += sequence->planned;
     }
-    plan_prefill(std::min(budget, limits.prefill_tokens_max));
+    plan_prompts(budget.prompt_tokens(decodes, std::min(room, limits.prefill_tokens_max)));
     reserve_pages();
 }
 
-// Equal shares first, so that a short prompt is not held up by a long one; what short ones leave
-// goes to the oldest.
-void Batcher::State::plan_prefill(uint32_t budget) {
+void Batcher::State::plan_prompts(uint32_t tokens) {
     std::vector<Sequence*> prompts;
     for (const auto& sequence : running) {
         if (sequence->lease > 0 && sequence->pending() > 1) {
+            pages.adopt(*sequence);  // Others may have computed the same since it was admitted.
             prompts.push_back(sequence.get());
         }
     }
-    if (prompts.empty()) {
-        return;
-    }
-    const uint32_t share = std::max(1U, budget / static_cast<uint32_t>(prompts.size()));
-    uint32_t logit_rows = kPromptLogitRowsMax;
-    const auto give = [&](Sequence& sequence, uint32_t most) {
-        uint32_t tokens = std::min({most, budget, sequence.pending() - sequence.planned});
-        if (sequence.wants_prompt_logprobs()) {
-            tokens = std::min(tokens, logit_rows);
-            logit_rows -= tokens;
-        }
-        sequence.planned += tokens;
-        budget -= tokens;
-    };
-    for (Sequence* sequence : prompts) {
-        give(*sequence, share);
-    }
-    for (Sequence* sequence : prompts) {
-        give(*sequence, budget);
-    }
+    plan_prefill(prompts, {.tokens = tokens, .prefix_cache = limits.prefix_cache});
 }
 
 // Oldest first, so that the newest are those that stand back.
@@ -195,6 +180,23 @@ std::vector<StepEntry> Batcher::State::entries() {
     return entries;
 }
 
+Result<void> Batcher::State::compute(std::span<const StepEntry> entries,
+                                     std::vector<const float*>& logits) {
+    StepMeasure measure;
+    for (const auto& sequence : running) {
+        const bool decodes = sequence->planned > 0 && sequence->pending() == 1;
+        (decodes ? measure.decodes : measure.prompt_tokens) += sequence->planned;
+    }
+    if (limits.clock == nullptr) {
+        return engine.step(entries, logits);
+    }
+    const Nanoseconds begun = limits.clock->monotonic() - engine.waited();
+    auto computed = engine.step(entries, logits);
+    measure.time = limits.clock->monotonic() - engine.waited() - begun;
+    budget.measured(measure);
+    return computed;
+}
+
 // After the engine's step: kv->length() counts the planned tokens already.
 void Batcher::State::commit(std::span<const float* const> logits, std::vector<TokenEvent>& events) {
     std::vector<SequenceId> finished;
@@ -202,6 +204,7 @@ void Batcher::State::commit(std::span<const float* const> logits, std::vector<To
         if (sequence->planned == 0) {
             continue;
         }
+        pages.publish(*sequence);
         const bool samples = sequence->pending() == 0;
         const size_t rows = sequence->wants_prompt_logprobs() ? sequence->planned
                             : samples                         ? size_t{1}
@@ -346,7 +349,7 @@ Result<void> Batcher::step(std::vector<TokenEvent>& events) {
         state_->last.tokens += static_cast<uint32_t>(entry.tokens.size());
     }
     std::vector<const float*> logits;
-    auto computed = state_->engine.step(entries, logits);
+    auto computed = state_->compute(entries, logits);
     if (!computed) {
         return computed;
     }

@@ -3,9 +3,12 @@
 // Invariant: a sequence's tokens do not depend on what else is in the batch.
 // Threading: every member on the engine thread.
 #pragma once
+#include "base/clock.h"
 #include "base/result.h"
 #include "runtime/engine.h"
+#include "runtime/prefix_index.h"
 #include "runtime/sampler.h"
+#include "scheduler/batch/step_budget.h"
 
 #include <cstdint>
 #include <functional>
@@ -28,6 +31,7 @@ struct SequenceRequest {
     bool want_logprobs = false;
     bool ignore_eos = false;
     bool prompt_logprobs = false;  // For echo with logprobs.
+    runtime::PrefixSalt salt{};    // Pages are shared with sequences of the same salt.
 };
 
 struct TokenLogprob {
@@ -58,8 +62,12 @@ struct TokenEvent {
 
 struct BatcherLimits {
     uint32_t sequences_max = 64;        // In the batch at once; more wait in order.
-    uint32_t prefill_tokens_max = 256;  // Prompt tokens in one step, over all sequences.
+    uint32_t prefill_tokens_max = 512;  // Prompt tokens in one step, over all sequences.
     uint32_t queue_max = 1024;          // Waiting sequences.
+    bool prefix_cache = true;           // Share pages of texts that begin alike.
+    // Keeps steps that sample within `step_time`; without it, prompts take all that they may.
+    const Clock* clock = nullptr;
+    Nanoseconds step_time = kStepTime;
     // Tokens that end an answer; empty: none does.
     std::function<bool(runtime::TokenId)> is_end = {};
 };

@@ -42,16 +42,37 @@ uint32_t PagePolicy::growth(const Sequence& sequence) const noexcept {
 
 bool PagePolicy::admit(Sequence& candidate, std::span<const std::unique_ptr<Sequence>> running) {
     const uint32_t needed = runtime::pages_for(candidate.token_count());
+    adopt(candidate);
     if (!running.empty()) {
-        uint64_t wanted = needed;
+        uint64_t wanted = needed - held_pages(candidate);
         for (const auto& sequence : running) {
             wanted += growth(*sequence);
         }
         if (wanted > engine_.free_pages()) {
+            candidate.kv->release();
             return false;
         }
     }
-    return engine_.reserve(*candidate.kv, candidate.token_count()).ok();
+    const bool reserved = engine_.reserve(*candidate.kv, candidate.token_count()).ok();
+    if (!reserved) {
+        candidate.kv->release();
+    }
+    return reserved;
+}
+
+// The log-probabilities of a prompt need all of it to be computed.
+void PagePolicy::adopt(Sequence& sequence) {
+    const runtime::KvSequence& kv = *sequence.kv;
+    const bool at_border = kv.length() == kv.published() * runtime::kPageTokens;
+    if (prefix_cache_ && at_border && !sequence.wants_prompt_logprobs()) {
+        engine_.kv_pool().adopt(*sequence.kv, sequence.text());
+    }
+}
+
+void PagePolicy::publish(Sequence& sequence) {
+    if (prefix_cache_) {
+        engine_.kv_pool().publish(*sequence.kv, sequence.text());
+    }
 }
 
 bool PagePolicy::grow(Sequence& sequence, std::span<const std::unique_ptr<Sequence>> running) {

@@ -15,9 +15,11 @@ namespace rekindle::scheduler {
 
 class PagePolicy {
 public:
-    explicit PagePolicy(runtime::Engine& engine) : engine_(engine) {}
+    PagePolicy(runtime::Engine& engine, bool prefix_cache)
+        : engine_(engine), prefix_cache_(prefix_cache) {}
 
-    // Reserves pages for the tokens of `candidate` if it may join `running`; false: it must wait.
+    // Reserves pages for the tokens of `candidate` if it may join `running`, those that are in the
+    // prefix cache first; false: it must wait.
     bool admit(Sequence& candidate, std::span<const std::unique_ptr<Sequence>> running);
 
     // Reserves pages for the planned tokens of `sequence`. Takes pages away from others (those out
@@ -25,10 +27,16 @@ public:
     // empty. False when that is not enough.
     bool grow(Sequence& sequence, std::span<const std::unique_ptr<Sequence>> running);
 
+    // Goes on with pages that others have published since, if there are such.
+    void adopt(Sequence& sequence);
+    // After a step: the pages that it filled are there for others.
+    void publish(Sequence& sequence);
+
 private:
     uint32_t growth(const Sequence& sequence) const noexcept;
 
     runtime::Engine& engine_;
+    const bool prefix_cache_;
 };
 
 }  // namespace rekindle::scheduler

@@ -35,6 +35,8 @@ struct Sequence {
     // The last sampled token is never computed, so it needs no position.
     uint32_t positions_max() const noexcept { return prompt_tokens() + request.tokens_max - 1; }
 
+    runtime::SaltedText text() const noexcept { return {request.salt, tokens}; }
+
     bool wants_prompt_logprobs() const noexcept {
         return request.prompt_logprobs && prompt_logprobs.size() + 1 < request.prompt.size();
     }

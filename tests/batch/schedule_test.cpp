@@ -63,16 +63,26 @@ private:
         }
     }
 
+    // Half of them begin as others do.
+    std::vector<runtime::TokenId> prompt() {
+        const uint32_t begins = pick(2);
+        auto prompt = tests::random_prompt(begins * (10 + pick(90)), pick(2));
+        const auto own = tests::random_prompt(1 + pick(begins == 1 ? 40 : 120), draws_);
+        prompt.insert(prompt.end(), own.begin(), own.end());
+        return prompt;
+    }
+
     void submit() {
         SequenceRequest request{.id = all_.size(),
-                                .prompt = tests::random_prompt(1 + pick(120), draws_),
+                                .prompt = prompt(),
                                 .tokens_max = 1 + pick(100),
                                 .lease = pick(20),
                                 .sampling = {.temperature = pick(2) == 0 ? 0.0F : 1.0F,
                                              .top_p = pick(2) == 0 ? 1.0F : 0.9F,
                                              .seed = draws_},
                                 .ignore_eos = pick(2) == 0,
-                                .prompt_logprobs = pick(4) == 0};
+                                .prompt_logprobs = pick(4) == 0,
+                                .salt = {pick(2), 0}};
         REQUIRE(batcher_.submit(request));
         const uint32_t lease = request.lease;
         all_.push_back({.request = std::move(request), .granted = lease});
@@ -121,8 +131,9 @@ private:
         tests::BatchFixture alone;
         for (const Tracked& tracked : all_) {
             CHECK(tracked.finished == !tracked.cancelled);
-            Batcher batcher(*alone.engine,
-                            {.is_end = [](runtime::TokenId t) { return t % 50 == 7; }});
+            Batcher batcher(
+                *alone.engine,
+                {.prefix_cache = false, .is_end = [](runtime::TokenId t) { return t % 50 == 7; }});
             SequenceRequest request = tracked.request;
             const auto room = static_cast<uint32_t>(pages_ * 32 - request.prompt.size());
             request.tokens_max = std::min(request.tokens_max, room);
