@@ -19,6 +19,16 @@ int64_t unix_ms(const Clock& clock) {
     return duration_cast<std::chrono::milliseconds>(clock.wall()).count();
 }
 
+// What can be known of a cached count without the cache. A worker that counts too much harms nobody
+// but the operator: cached tokens never cost more than others.
+bool plausible_cached(const SubmitFrame& submit, const TokenizedFrame& frame) noexcept {
+    if (frame.cached_tokens == 0) {
+        return true;
+    }
+    return frame.cached_tokens < frame.prompt_tokens &&
+           frame.cached_tokens % kCachedTokensUnit == 0 && !needs_prompt_logprobs(submit);
+}
+
 // The handle owns the request from the front's point of view.
 class AnswerHandle final : public GenerateStream {
 public:
@@ -154,6 +164,10 @@ void AnswerStream::on_tokenized(TokenizedFrame frame) {
         upstream_->accuse("gave a prompt's size twice");
         return;
     }
+    if (!plausible_cached(request_.submit, frame)) {
+        upstream_->accuse("counts cached tokens that can't be");
+        return;
+    }
     if (begun_ && frame.prompt_tokens != facts_.prompt_tokens) {
         upstream_->accuse("counts a prompt otherwise than the worker before it");
         return;
@@ -246,7 +260,8 @@ void AnswerStream::count_token(const TokensFrame& frame) {
         metrics.first_token(facts_.model, {.since_arrival = now - trace_->accepted_at,
                                            .queue = *trace_->go_at - trace_->accepted_at,
                                            .prefill = now - *trace_->go_at,
-                                           .prompt_tokens = facts_.prompt_tokens});
+                                           .prompt_tokens = facts_.prompt_tokens,
+                                           .cached_tokens = facts_.cached_tokens});
     } else {
         metrics.next_token(facts_.model, now - *trace_->last_token_at);
     }

@@ -194,6 +194,7 @@ void fields(Coder& code, F& frame) {
         code(frame.frequency_penalty), code(frame.logit_bias);
         code(frame.seed), code(frame.ignore_eos), code(frame.want_logprobs);
         code(frame.top_logprobs), code(frame.echo), code(frame.stop);
+        code(frame.salt[0]), code(frame.salt[1]);
     } else if constexpr (std::is_same_v<Plain, TokenizedFrame>) {
         code(frame.id), code(frame.code), code(frame.error), code(frame.prompt_tokens);
         code(frame.cached_tokens), code(frame.tokens_max);

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -57,6 +58,9 @@ struct TokenBias {
     float bias = 0;
 };
 
+// A prompt is cached in whole pages.
+inline constexpr uint32_t kCachedTokensUnit = 32;
+
 enum class PromptKind : uint8_t { kText = 0, kTokens = 1, kChat = 2 };
 
 struct SubmitFrame {
@@ -80,7 +84,13 @@ struct SubmitFrame {
     uint8_t top_logprobs = 0;
     bool echo = false;  // Completions: the prompt's own text (and log-probabilities) first.
     std::vector<std::string> stop;
+    std::array<uint64_t, 2> salt{};  // The tenant's: only equal salts share cached prefixes.
 };
+
+// Log-probabilities of an echoed prompt: all of it must be computed, whatever is cached.
+inline bool needs_prompt_logprobs(const SubmitFrame& submit) noexcept {
+    return submit.echo && submit.want_logprobs;
+}
 
 // Worker → rekindled: the prompt's size is known; or the request can't run.
 struct TokenizedFrame {
@@ -88,8 +98,8 @@ struct TokenizedFrame {
     ErrorCode code = ErrorCode::kInternal;
     std::string error;  // Empty: success.
     uint32_t prompt_tokens = 0;
-    uint32_t cached_tokens = 0;
-    uint32_t tokens_max = 0;  // What the request may sample at most.
+    uint32_t cached_tokens = 0;  // Of the prompt; billed so, whatever becomes of the cache.
+    uint32_t tokens_max = 0;     // What the request may sample at most.
 };
 
 struct GoFrame {

@@ -53,6 +53,7 @@ Result<void> ModelInstance::wake() {
     ++generation_;
     watch_.wake_begins();
     restored_ = false;
+    worker_tokens_ = 0;
     assigned_.reset();
     wake_error_.reset();
     auto image = acquire_image();
@@ -189,16 +190,27 @@ AnswerStream* ModelInstance::find(uint64_t sequence) {
     return found == streams_.end() ? nullptr : found->second.get();
 }
 
+void ModelInstance::on_tokenized(TokenizedFrame frame) {
+    AnswerStream* stream = find(frame.id);
+    if (frame.cached_tokens > worker_tokens_) {
+        accuse("has cached more tokens than it ever had");
+        return;
+    }
+    worker_tokens_ += frame.prompt_tokens;
+    if (stream != nullptr) {
+        stream->on_tokenized(std::move(frame));
+    }
+}
+
 void ModelInstance::on_frame(Frame frame) {
     if (auto* tokens = std::get_if<TokensFrame>(&frame)) {
+        worker_tokens_ += tokens->sampled;
         if (AnswerStream* stream = find(tokens->id)) {
             stream->on_tokens(std::move(*tokens));
             watch_.token_of(stream->trace());  // Alive: it leaves from a fresh stack.
         }
     } else if (auto* tokenized = std::get_if<TokenizedFrame>(&frame)) {
-        if (AnswerStream* stream = find(tokenized->id)) {
-            stream->on_tokenized(std::move(*tokenized));
-        }
+        on_tokenized(std::move(*tokenized));
     } else if (auto* assigned = std::get_if<AssignedFrame>(&frame)) {
         on_assigned(std::move(*assigned));
     } else if (const auto* step = std::get_if<StepFrame>(&frame)) {

@@ -102,6 +102,7 @@ private:
     Result<std::shared_ptr<snapshot::ResidentImage>> acquire_image();
     void on_restored(Result<snapshot::RestoreTimes> times, uint64_t generation);
     void on_assigned(AssignedFrame frame);
+    void on_tokenized(TokenizedFrame frame);
     void became_idle();
     void fail_all(const Error& error);
     void retry_or_fail(const Error& reason);
@@ -115,6 +116,7 @@ private:
     std::unordered_map<uint64_t, std::shared_ptr<AnswerStream>> streams_;
     uint64_t next_sequence_ = 1;
     uint32_t cores_granted_ = 0;  // As the worker was last told.
+    uint64_t worker_tokens_ = 0;  // Of prompts and answers; its worker can have cached no more.
     uint64_t generation_ = 0;     // Of wakes: callbacks of an earlier one are ignored.
     bool restored_ = false;
     std::optional<AssignedFrame> assigned_;

@@ -1,5 +1,6 @@
 // Deploying, rolling back and undeploying: the part of the node that changes the catalog.
 #include "base/async/spawn.h"
+#include "base/decimal.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "daemon/node_impl.h"
@@ -52,6 +53,19 @@ Result<DeploymentRecord> earlier_revision(const DeploymentEntry& entry,
     return *std::find_if(entry.history.begin(), entry.history.end(), matches);
 }
 
+// A worker's count of cached tokens can't be checked: so that it never makes a bill higher.
+Result<void> check_prices(const api::Manifest& manifest) {
+    const auto input = parse_price_per_million(manifest.price_input);
+    const auto cached = parse_price_per_million(manifest.price_cached);
+    if (input && cached && *cached > *input) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("price.per_mtok.cached: {} is more than the {} of other prompt "
+                                 "tokens: lower it, or leave it out",
+                                 manifest.price_cached, manifest.price_input)};
+    }
+    return {};
+}
+
 }  // namespace
 
 uint64_t NodeImpl::kv_bytes_of(const api::Manifest& manifest) const noexcept {
@@ -74,12 +88,16 @@ void NodeImpl::renew_rules() {
 
 // What can be refused before a byte of the model is read.
 Result<void> NodeImpl::check_manifest(const api::Manifest& manifest) const {
+    const auto priced = check_prices(manifest);
+    if (!priced) {
+        return priced;
+    }
     if (kv_bytes_of(manifest) > config_.host_memory_bytes && manifest.kv_bytes) {
-        return Error{ErrorCode::kInvalidArgument,
-                     fmt::format("runtime.kv: {} are more than this node's {} of host memory: "
-                                 "lower it, or leave it to auto",
-                                 format_bytes(*manifest.kv_bytes),
-                                 format_bytes(config_.host_memory_bytes))};
+        return Error{
+            ErrorCode::kInvalidArgument,
+            fmt::format("runtime.kv: {} are more than this node's {} of host memory: "
+                        "lower it, or leave it to auto",
+                        format_bytes(*manifest.kv_bytes), format_bytes(config_.host_memory_bytes))};
     }
     DeploymentRecord names;
     names.name = manifest.name;

@@ -19,6 +19,7 @@ constexpr size_t kComputeThreads = 2;  // Imports and reports.
 NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
     : services_(std::move(services)),
       config_(std::move(config)),
+      salts_(services_.entropy),
       catalog_(std::move(catalog)),
       gate_(services_.context),
       compute_(kComputeThreads),
@@ -232,6 +233,7 @@ Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
             return room.error();
         }
     }
+    request.submit.salt = salts_.of(request.organization, request.project);
     trace->admitted_at = services_.clock.monotonic();
     auto facts = facts_of(request, *instance);
     if (!facts) {

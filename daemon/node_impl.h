@@ -15,6 +15,7 @@
 #include "daemon/model_bench.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
+#include "daemon/tenant_salts.h"
 #include "daemon/worker_pool.h"
 #include "loader/chunk_store.h"
 #include "scheduler/admit/admission_gate.h"
@@ -41,6 +42,7 @@ struct NodeServices {
     snapshot::HostTier& tier;
     WorkerLauncher& launcher;
     Timers& timers;
+    Entropy& entropy;
     std::string worker_executable;  // Of imports.
 };
 
@@ -122,6 +124,7 @@ private:
 
     const NodeServices services_;
     const Config config_;
+    const TenantSalts salts_;
     Catalog catalog_;
     Gate gate_;
     ComputePool compute_;

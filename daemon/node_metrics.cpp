@@ -90,7 +90,11 @@ VllmMetrics::VllmMetrics(MetricRegistry& registry)
                                      .labels = {"model_name"},
                                      .aliases = {"vllm:gpu_cache_usage_perc"}})),
       prompt_tokens(
-          registry.counter(of_model("vllm:prompt_tokens_total", "Prompt tokens computed."), 0)),
+          registry.counter(of_model("vllm:prompt_tokens_total", "Prompt tokens of requests."), 0)),
+      prefix_cache_queries(registry.counter(
+          of_model("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the cache."), 0)),
+      prefix_cache_hits(registry.counter(
+          of_model("vllm:prefix_cache_hits_total", "Of them, those that were there."), 0)),
       generation_tokens(registry.counter(
           of_model("vllm:generation_tokens_total", "Completion tokens sampled."), 0)),
       request_success(registry.counter({.name = "vllm:request_success_total",
@@ -273,8 +277,10 @@ void NodeMetrics::first_token(const std::string& model, const FirstToken& first)
     vllm.queue_time.observe({model}, seconds(first.queue));
     vllm.prefill_time.observe({model}, seconds(first.prefill));
     vllm.prompt_tokens.add({model}, first.prompt_tokens);
+    vllm.prefix_cache_queries.add({model}, first.prompt_tokens);
+    vllm.prefix_cache_hits.add({model}, first.cached_tokens);
     vllm.generation_tokens.add({model}, 1);
-    llama.prompt_tokens.add(first.prompt_tokens);
+    llama.prompt_tokens.add(first.prompt_tokens - first.cached_tokens);
     llama.prompt_seconds.add(first.prefill.count());
     llama.tokens_predicted.add(1);
 }

@@ -23,6 +23,8 @@ struct VllmMetrics {
     Gauge& requests_waiting;
     Gauge& kv_cache_usage;  // 0 to 1.
     Counter& prompt_tokens;
+    Counter& prefix_cache_queries;
+    Counter& prefix_cache_hits;
     Counter& generation_tokens;
     Counter& request_success;
     Histogram& time_to_first_token;
@@ -101,6 +103,7 @@ struct FirstToken {
     Nanoseconds queue{};    // From arrival to Go.
     Nanoseconds prefill{};  // From Go to the token.
     uint32_t prompt_tokens = 0;
+    uint32_t cached_tokens = 0;  // Of them.
 };
 
 struct EndedRequest {

@@ -112,7 +112,7 @@ Result<void> start_serving(const Config& config, Services& services) {
     services.node = std::make_unique<NodeImpl>(
         NodeServices{services.context, services.clock, *services.folder, *services.ledger,
                      *services.store, *services.tier, *services.launcher, services.timers,
-                     std::move(worker).value()},
+                     services.entropy, std::move(worker).value()},
         config, std::move(catalog).value());
     const auto started = services.node->start();
     if (!started) {

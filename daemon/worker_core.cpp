@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "kernels/kernel_table.h"
+#include "runtime/kv_pages.h"
 
 #include <fmt/format.h>
 
@@ -33,6 +34,8 @@ Result<void> check_context(const AssignFrame& assign, uint32_t of_model, uint64_
 // Prompts that are tokenized and wait for Go; bounded by rekindled's own queue limit, and here
 // against a broken peer.
 constexpr size_t kWaitingMax = 4096;
+
+static_assert(kCachedTokensUnit == kernels::kPageTokens);
 
 uint32_t whole_microseconds(Nanoseconds time) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
@@ -197,6 +200,9 @@ Result<void> PromptReader::on_submit(SubmitFrame submit) {
     }
     reply.prompt_tokens = static_cast<uint32_t>(tokens->size());
     reply.tokens_max = *tokens_max;
+    if (!needs_prompt_logprobs(submit)) {
+        reply.cached_tokens = model_.engine->kv_pool().cached_tokens({submit.salt, *tokens});
+    }
     const uint64_t id = submit.id;
     waiting_.emplace(id, WaitingPrompt{std::move(submit), std::move(tokens).value(), *tokens_max});
     return answer();
@@ -221,6 +227,7 @@ BatchRunner::BatchRunner(const WorkerModel& model, const runtime::Tokenizer& tok
           *model.engine,
           scheduler::BatcherLimits{
               .sequences_max = model.sequences_max,
+              .clock = &clock,
               .is_end = [&tokenizer](runtime::TokenId token) { return tokenizer.is_end(token); }}),
       answers_(tokenizer, clock, *model.engine) {}
 
@@ -257,7 +264,8 @@ void BatchRunner::start(StartSequence start) {
         .top_logprobs = start.submit.top_logprobs,
         .want_logprobs = start.submit.want_logprobs,
         .ignore_eos = start.submit.ignore_eos,
-        .prompt_logprobs = start.submit.echo && start.submit.want_logprobs});
+        .prompt_logprobs = needs_prompt_logprobs(start.submit),
+        .salt = start.submit.salt});
     if (!submitted) {
         answers_.drop(id);
         // A second Tokenized with an error is how a worker refuses after Go.

@@ -226,7 +226,7 @@ Manifest manifest_of(const Values& values) {
                                   .tokens_max = typed.count("admission.max_tokens").value_or(0)};
     manifest.currency = *typed.text("price.currency");
     manifest.price_input = *typed.text("price.per_mtok.input");
-    manifest.price_cached = *typed.text("price.per_mtok.cached");
+    manifest.price_cached = typed.text("price.per_mtok.cached").value_or(manifest.price_input);
     manifest.price_output = *typed.text("price.per_mtok.output");
     if (const auto tags = values.find("tags"); tags != values.end()) {
         for (const auto& [key, value] : tags->second.get_object()) {

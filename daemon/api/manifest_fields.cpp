@@ -76,8 +76,9 @@ constexpr std::array kFields{
                   "ISO 4217 code of the prices."},
     ManifestField{"price.per_mtok", Kind::kGroup, 0, 0, "", "Prices of a million tokens."},
     ManifestField{"price.per_mtok.input", Kind::kMoney, 0, 0, kZeroPrice, "Prompt tokens."},
-    ManifestField{"price.per_mtok.cached", Kind::kMoney, 0, 0, kZeroPrice,
-                  "Prompt tokens that were in the cache."},
+    ManifestField{"price.per_mtok.cached", Kind::kMoney, 0, 0, "",
+                  "Prompt tokens that were in the prefix cache, at most the price of input. Left "
+                  "out: the price of input."},
     ManifestField{"price.per_mtok.output", Kind::kMoney, 0, 0, kZeroPrice, "Answer tokens."},
     ManifestField{"price.per_mtok.reasoning", Kind::kChoice, 0, 0, R"("output")",
                   "Reasoning tokens cost what answer tokens cost."},

@@ -114,13 +114,15 @@ struct Fixture {
     std::unique_ptr<GenerateStream> handle;
     Gate gate{context};
 
-    explicit Fixture(bool streamed) {
+    explicit Fixture(bool streamed, SubmitFrame submit = {}) {
         GenerateRequest request;
+        request.submit = std::move(submit);
         request.model = "m";
         request.streamed = streamed;
         billing::RequestFacts facts;
         facts.model = "m";
         facts.price_input = 10;
+        facts.price_cached = 4;
         facts.price_output = 100;
         facts.streamed = streamed;
         stream = std::make_shared<AnswerStream>(
@@ -314,6 +316,40 @@ TEST_CASE("a worker that gives a prompt's size twice is accused, and the first s
     CHECK(f.upstream.accusation == "gave a prompt's size twice");
     f.handle->delivered(1);  // What was sampled before can still be handed over.
     f.stream->on_failed(Error{ErrorCode::kUnavailable, "accused"});
+}
+
+TEST_CASE("cached tokens are billed at their price, once their count is plausible") {
+    Fixture f(true);
+    f.stream->on_tokenized(
+        TokenizedFrame{.id = 1, .prompt_tokens = 65, .cached_tokens = 64, .tokens_max = 100});
+    f.turn();
+    REQUIRE(f.ledger.begun.size() == 1);
+    CHECK(f.ledger.begun[0].cached_tokens == 64);
+    f.tokens("a", Finish::kStop);
+    const auto record = f.finish();
+    REQUIRE(record.ok());
+    CHECK(record->billed_prompt == 65);
+    CHECK(record->billed_cached == 64);
+    CHECK(record->cost == 1 * 10 + 64 * 4 + 1 * 100);
+}
+
+TEST_CASE("a worker that counts cached tokens that can't be is accused") {
+    const auto accused = [](uint32_t prompt, uint32_t cached, bool echo) {
+        Fixture f(true, SubmitFrame{.want_logprobs = echo, .echo = echo});
+        f.stream->on_tokenized(TokenizedFrame{
+            .id = 1, .prompt_tokens = prompt, .cached_tokens = cached, .tokens_max = 100});
+        f.turn();
+        const bool found = !f.upstream.accusation.empty();
+        CHECK(f.ledger.begun.empty() == found);
+        f.stream->on_failed(Error{ErrorCode::kUnavailable, "accused"});
+        return found;
+    };
+    CHECK_FALSE(accused(65, 64, false));
+    CHECK(accused(64, 64, false));  // The last token is always computed.
+    CHECK(accused(65, 63, false));  // Whole pages alone.
+    CHECK(accused(65, 96, false));
+    CHECK(accused(65, 64, true));  // Its log-probabilities need all of the prompt.
+    CHECK_FALSE(accused(65, 0, true));
 }
 
 TEST_CASE("a second worker that counts the same prompt otherwise is accused") {

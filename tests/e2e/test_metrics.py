@@ -27,8 +27,8 @@ def not_ready(get, daemon):
 
 def ask(daemon, **more):
     return daemon.client().chat.completions.create(
-        model="small", messages=[{"role": "user", "content": "Hi"}],
-        **{"max_tokens": 5, "temperature": 0, **more})
+        model="small", **{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5,
+                          "temperature": 0, **more})
 
 
 @pytest.mark.parametrize("open_metrics", [False, True])
@@ -43,13 +43,18 @@ def test_prometheus_reads_what_a_busy_daemon_exports(small, open_metrics):
 
 
 def test_tokens_and_times_are_those_of_the_answers(small):
-    usages = [ask(small, max_tokens=n, extra_body={"ignore_eos": True}).usage for n in (1, 4, 9)]
+    messages = [{"role": "user", "content": "Tell me about the river and the sea and the rain."}]
+    usages = [ask(small, messages=messages, max_tokens=n, extra_body={"ignore_eos": True}).usage
+              for n in (1, 4, 9)]
     samples = scrape(small)
     prompt = sum(usage.prompt_tokens for usage in usages)
     completion = sum(usage.completion_tokens for usage in usages)
     assert value(samples, "vllm:prompt_tokens_total", model_name="small") == prompt
     assert value(samples, "vllm:generation_tokens_total", model_name="small") == completion == 14
-    assert value(samples, "llamacpp:prompt_tokens_total") == prompt
+    cached = sum(usage.prompt_tokens_details.cached_tokens for usage in usages)
+    assert value(samples, "llamacpp:prompt_tokens_total") == prompt - cached
+    assert value(samples, "vllm:prefix_cache_queries_total", model_name="small") == prompt
+    assert value(samples, "vllm:prefix_cache_hits_total", model_name="small") == cached
     assert value(samples, "llamacpp:tokens_predicted_total") == completion
     assert value(samples, "vllm:request_success_total", finished_reason="length") == 3
     assert value(samples, "vllm:time_to_first_token_seconds_count") == 3
@@ -61,7 +66,7 @@ def test_tokens_and_times_are_those_of_the_answers(small):
     parts = sum(value(samples, f"vllm:request_{part}_time_seconds_sum")
                 for part in ("queue", "prefill", "decode"))
     assert parts == pytest.approx(value(samples, "vllm:e2e_request_latency_seconds_sum"), abs=0.01)
-    assert value(samples, "vllm:iteration_tokens_total_sum") >= prompt
+    assert value(samples, "vllm:iteration_tokens_total_sum") >= prompt - cached > 0
     assert value(samples, "llamacpp:n_decode_total") >= 14
 
 

@@ -47,7 +47,7 @@ def test_an_answer_in_one_piece(client):
     usage = answer.usage
     assert usage.prompt_tokens > 5 and 0 < usage.completion_tokens <= 24
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
-    assert usage.prompt_tokens_details.cached_tokens == 0
+    assert usage.prompt_tokens_details.cached_tokens in (0, 32)  # Others may have asked it.
 
 
 def test_a_streamed_answer_is_the_same_answer(client):
@@ -62,7 +62,9 @@ def test_a_stream_gives_its_usage_when_asked(client):
     whole = ask(client)
     chunks = list(ask(client, stream=True, stream_options={"include_usage": True}))
     assert chunks[0].choices[0].delta.role == "assistant"
-    assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
     assert all(chunk.usage is None for chunk in chunks[:-1])
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
     assert len({chunk.id for chunk in chunks}) == 1
@@ -200,7 +202,8 @@ def test_a_conversation_with_a_system_message_and_parts(client):
     text = talk("What is my\nname?")
     assert text.usage.prompt_tokens > ask(client, max_tokens=1).usage.prompt_tokens
     parts = talk([{"type": "text", "text": "What is my"}, {"type": "text", "text": "name?"}])
-    assert parts.choices == text.choices and parts.usage == text.usage
+    assert parts.choices == text.choices
+    assert parts.usage.prompt_tokens == text.usage.prompt_tokens
 
 
 def test_fields_without_effect_are_accepted(client):

@@ -24,6 +24,7 @@ Expected expect(const Images& images, const Image& image, const daemon::SubmitFr
     const uint32_t most = submit.tokens_max == 0 ? context - out.prompt_tokens : submit.tokens_max;
     uint64_t state = image.salt;
     for (const char c : submit.text) {
+        out.tokens.push_back(static_cast<unsigned char>(c));
         state = next_state(state, static_cast<unsigned char>(c));
     }
     daemon::AnswerText text(submit.stop);
@@ -32,6 +33,7 @@ Expected expect(const Images& images, const Image& image, const daemon::SubmitFr
         const runtime::TokenId token = token_after(state, images.end_token());
         state = next_state(state, token);
         ++out.sampled;
+        out.tokens.push_back(token);
         const bool ends = token == images.end_token() && !submit.ignore_eos;
         out.text += text.append(ends ? std::string_view() : images.tokenizer().bytes_of(token));
         over = ends || out.sampled == most || !text.matched().empty();

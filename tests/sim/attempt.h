@@ -16,8 +16,9 @@ namespace rekindle::sim {
 // the rule of how tokens become text.
 struct Expected {
     uint32_t prompt_tokens = 0;
-    uint32_t sampled = 0;            // Of the whole answer.
-    std::vector<size_t> text_after;  // Bytes of `text` that are final after n tokens, from 0.
+    uint32_t sampled = 0;                  // Of the whole answer.
+    std::vector<runtime::TokenId> tokens;  // Of prompt and answer.
+    std::vector<size_t> text_after;        // Bytes of `text` that are final after n tokens, from 0.
     std::string text;
     bool too_long = false;  // The context can't hold it: refused.
 };

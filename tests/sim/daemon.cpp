@@ -123,7 +123,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Ground& ground) {
     daemon->node_ = std::make_unique<daemon::NodeImpl>(
         daemon::NodeServices{daemon->context_, ground.world.clock, *ground.site.folder,
                              *daemon->ledger_, ground.store, *daemon->tier_, daemon->launcher_,
-                             daemon->timers_, "no imports here"},
+                             daemon->timers_, daemon->entropy_, "no imports here"},
         config_of(ground), std::move(*catalog));
     const auto started = daemon->node_->start();
     if (!started && !ground.world.points.dead()) {

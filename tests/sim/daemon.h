@@ -81,6 +81,7 @@ private:
     Ground& ground_;
     asio::io_context context_{1};
     SimulatedTimers timers_;
+    SeededEntropy entropy_{1};
     SimulatedLauncher launcher_;
     std::unique_ptr<DrivenLedger> ledger_;
     std::unique_ptr<DrivenTier> tier_;

@@ -27,6 +27,7 @@ Task<> Handler::run(std::shared_ptr<Handler> self) {
         request.id = attempt_.id;
         request.model = attempt_.image->name;
         request.submit = attempt_.plan->submit;
+        request.project = attempt_.plan->project;
         request.prompt_bytes = request.submit.text.size();
         request.streamed = attempt_.plan->client.streamed;
         auto stream = co_await node_.generate(std::move(request));

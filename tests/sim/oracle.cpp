@@ -1,5 +1,8 @@
 #include "tests/sim/oracle.h"
 
+#include "kernels/kernel_table.h"
+
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -16,8 +19,9 @@ constexpr Nanoseconds kSettleMax = std::chrono::seconds(1);
 
 class Judge {
 public:
-    Judge(World& world, const Attempt& attempt, const std::optional<UsageFinal>& record)
-        : world_(world), attempt_(attempt), record_(record) {}
+    Judge(World& world, const Attempts& attempts, const Attempt& attempt,
+          const std::optional<UsageFinal>& record)
+        : world_(world), attempts_(attempts), attempt_(attempt), record_(record) {}
 
     // `death`: the daemon died while this was under way or not settled.
     void decide(const std::optional<DaemonEnd>& death) {
@@ -63,8 +67,27 @@ private:
             fail(fmt::format("the record's facts are another request's: prompt {}",
                              record_->facts.prompt_tokens));
         }
+        check_cached();
         if (record_->cost != billing::price_of(*record_)) {
             fail("its cost is not its price");
+        }
+    }
+
+    // Cached is at most what the tenant itself had asked or been answered before.
+    void check_cached() {
+        const uint32_t cached = record_->facts.cached_tokens;
+        const auto begins_alike = [&](const auto& other) {
+            const auto& mine = attempt_.expected.tokens;
+            const auto& theirs = other->expected.tokens;
+            return other.get() != &attempt_ && other->image == attempt_.image &&
+                   other->plan->project == attempt_.plan->project && theirs.size() >= cached &&
+                   std::equal(mine.begin(), mine.begin() + cached, theirs.begin());
+        };
+        if (cached > 0 &&
+            (cached % kernels::kPageTokens != 0 || cached >= attempt_.expected.prompt_tokens ||
+             std::ranges::none_of(attempts_, begins_alike))) {
+            fail(
+                fmt::format("{} tokens are said to have been cached, and can't have been", cached));
         }
     }
 
@@ -151,6 +174,7 @@ private:
     }
 
     World& world_;
+    const Attempts& attempts_;
     const Attempt& attempt_;
     const std::optional<UsageFinal>& record_;
 };
@@ -221,7 +245,7 @@ void check_billing(World& world, const billing::Ledger& ledger, const Attempts& 
         world.trace("bill {} {} {}", attempt->number,
                     record ? outcome_name(record->outcome) : "none",
                     record ? record->billed_completion : 0);
-        Judge(world, *attempt, record).decide(death_of(*attempt, deaths));
+        Judge(world, attempts, *attempt, record).decide(death_of(*attempt, deaths));
     }
     check_totals(world, ledger, finals, cost);
 }

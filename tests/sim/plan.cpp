@@ -18,9 +18,23 @@ constexpr std::array<std::string_view, kFaultKinds> kFaultNames = {
 
 constexpr Nanoseconds kDay = std::chrono::hours(24);
 
+// What many prompts begin with. Its pages are alike, so that one can be taken for another.
+std::string opening(Draws& draws) {
+    constexpr size_t kPeriod = 16;
+    const uint64_t first = draws.below(3);
+    std::string text;
+    for (uint64_t left = draws.between(20, 110); left > 0; --left) {
+        text.push_back(static_cast<char>('a' + first + text.size() % kPeriod));
+    }
+    return text;
+}
+
 daemon::SubmitFrame draw_submit(Draws& draws, uint32_t number) {
     daemon::SubmitFrame submit;
     const uint64_t length = draws.chance(0.1) ? draws.between(60, 150) : draws.between(1, 40);
+    if (draws.chance(0.4)) {
+        submit.text = opening(draws);
+    }
     for (uint64_t i = 0; i < length; ++i) {
         submit.text.push_back(static_cast<char>('a' + draws.below(26)));
     }
@@ -81,6 +95,7 @@ void draw_requests(Plan& plan, const Options& options, Draws& draws) {
         plan.requests.push_back({.at = at,
                                  .model = model,
                                  .submit = draw_submit(draws, i),
+                                 .project = fmt::format("project-{}", draws.below(3)),
                                  .client = draw_client(draws)});
         if (draws.chance(0.02)) {
             make_long(plan.requests.back(), draws);

@@ -30,6 +30,7 @@ struct RequestPlan {
     Nanoseconds at{};  // From the start of the run.
     uint32_t model = 0;
     daemon::SubmitFrame submit;
+    std::string project;
     ClientPlan client;
 };
 
