@@ -22,7 +22,7 @@ inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
 // Raised with every change of a frame: daemon and worker of different builds refuse each other.
-inline constexpr uint32_t kWireProtocol = 4;
+inline constexpr uint32_t kWireProtocol = 5;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
