@@ -14,9 +14,9 @@ void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
     quantize_row<Vector>(values, k, quants, scales, half_sums);
 }
 
-void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
-                        int16_t* half_sums) noexcept {
-    quantize_row_twice<Vector>(values, k, quants, scales, half_sums);
+void quantize16(const float* values, uint32_t k, int16_t* quants, float* scales,
+                int32_t* half_sums) noexcept {
+    quantize_row16<Vector>(values, k, quants, scales, half_sums);
 }
 
 #include "kernels/detail/matmul_dispatch.inl"

@@ -11,7 +11,7 @@ namespace {
 constexpr KernelTable kScalar{
     .name = "scalar",
     .quantize = scalar::quantize,
-    .quantize_two_terms = scalar::quantize_two_terms,
+    .quantize16 = scalar::quantize16,
     .matmul = scalar::matmul,
     .dequantize_row = scalar::dequantize_row,
     .rms_norm = scalar::rms_norm,
@@ -28,7 +28,7 @@ constexpr KernelTable kScalar{
 constexpr KernelTable kAvx2{
     .name = "avx2",
     .quantize = avx2::quantize,
-    .quantize_two_terms = avx2::quantize_two_terms,
+    .quantize16 = avx2::quantize16,
     .matmul = avx2::matmul,
     .dequantize_row = scalar::dequantize_row,
     .rms_norm = avx2::rms_norm,
@@ -45,7 +45,7 @@ constexpr KernelTable kAvx2{
 constexpr KernelTable kAvx512Vnni{
     .name = "avx512_vnni",
     .quantize = avx512_vnni::quantize,
-    .quantize_two_terms = avx512_vnni::quantize_two_terms,
+    .quantize16 = avx512_vnni::quantize16,
     .matmul = avx512_vnni::matmul,
     .dequantize_row = scalar::dequantize_row,  // One row per token: not worth vectors.
     .rms_norm = avx512_vnni::rms_norm,

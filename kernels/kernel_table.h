@@ -22,6 +22,10 @@ inline constexpr float kNegligibleWeight = 30.0F;
 // A block whose largest magnitude is below this becomes zeros: 127 / it would leave float's range.
 inline constexpr float kQuantizeFloor = 0x1p-100F;
 
+// The largest quant of 16-bit inputs: no sum of a slice leaves int32, for Q6_K's extreme weights up
+// to 32 columns * 32 * 128 * this = 2^31 - 2^17.
+inline constexpr int32_t kQuant16Max = 16383;
+
 // A weight matrix in r16 form. data is 64-byte aligned.
 struct PackedMatrix {
     WeightType type = WeightType::kF32;
@@ -30,13 +34,17 @@ struct PackedMatrix {
     const std::byte* data = nullptr;
 };
 
-// `tokens` input vectors of k values. The quantised form is filled by `quantize` and read by the
-// quantised types; `values` is read by the float types. Both are always set by the runtime.
+// `tokens` input vectors of k values. Quantised types read one of two quantised forms: that of 16
+// bits where it is set, else that of 8. Float types read `values`.
 struct Activations {
-    const float* values = nullptr;       // [tokens][k]
-    const int8_t* quants = nullptr;      // [tokens][k]; round(values / scale), in [-127, 127]
-    const float* scales = nullptr;       // [tokens][k / 32]; max |value| of the block / 127
-    const int16_t* half_sums = nullptr;  // [tokens][k / 16]; sums of 16 quants
+    const float* values = nullptr;  // [tokens][k]
+    // As `quantize` leaves them.
+    const int8_t* quants = nullptr;      // [tokens][k]
+    const int16_t* half_sums = nullptr;  // [tokens][k / 16]
+    // As `quantize16` leaves them.
+    const int16_t* quants16 = nullptr;     // [tokens][k]
+    const int32_t* half_sums16 = nullptr;  // [tokens][2][k / 32]
+    const float* scales = nullptr;         // [tokens][k / 32], of either form
     uint32_t tokens = 0;
     uint32_t k = 0;  // Multiple of 32 for quantised weights.
 };
@@ -99,16 +107,17 @@ struct RopeArgs {
 struct KernelTable {
     std::string_view name;  // "scalar", "avx2", "avx512_vnni"
 
-    // One vector of k values (multiple of 32): quants [k], scales [k / 32], half_sums [k / 16].
-    // A block that holds an infinity or a NaN gets the scale NaN and zero quants, so that it shows
-    // in every product. Bit-identical in all tables.
+    // One vector of k values (multiple of 32) to quants [k] in [-127, 127], round(value / scale),
+    // with scales [k / 32], the largest magnitude of a block / 127, and half_sums [k / 16], the
+    // sums of 16 quants. A block that holds an infinity or a NaN gets the scale NaN and zero
+    // quants, so that it shows in every product. Bit-identical in all tables.
     void (*quantize)(const float* values, uint32_t k, int8_t* quants, float* scales,
                      int16_t* half_sums) noexcept;
-    // The same with a second vector that holds what the first one's rounding lost, rounded again:
-    // quants [2][k], scales [2][k / 32], half_sums [2][k / 16]; about 16 bits together.
-    // Bit-identical in all tables.
-    void (*quantize_two_terms)(const float* values, uint32_t k, int8_t* quants, float* scales,
-                               int16_t* half_sums) noexcept;
+    // The same with kQuant16Max for 127. Of each four columns the quants lie in the order 0, 2, 1,
+    // 3, in which int16 weights come out of bytes; half_sums [2][k / 32] holds the sums of the
+    // blocks' first 16 columns, then those of the other 16.
+    void (*quantize16)(const float* values, uint32_t k, int16_t* quants, float* scales,
+                       int32_t* half_sums) noexcept;
     // out[token * out_stride + row] for the rows of panels [panel_begin, panel_end), clipped to
     // w.rows. Quantised types: bit-identical in all tables.
     void (*matmul)(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end,

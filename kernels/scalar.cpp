@@ -98,21 +98,6 @@ void attend_head(const AttentionArgs& args, const float* query, uint32_t positio
 
 }  // namespace
 
-void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
-                        int16_t* half_sums) noexcept {
-    const uint32_t blocks = k / kBlockColumns;
-    quantize(values, k, quants, scales, half_sums);
-    for (uint32_t block = 0; block < blocks; ++block) {
-        float rest[kBlockColumns];
-        const size_t first = size_t{block} * kBlockColumns;
-        for (uint32_t i = 0; i < kBlockColumns; ++i) {
-            rest[i] = values[first + i] - scales[block] * static_cast<float>(quants[first + i]);
-        }
-        const size_t second = size_t{blocks} + block;
-        quantize(rest, kBlockColumns, quants + k + first, scales + second, half_sums + 2 * second);
-    }
-}
-
 void rms_norm(const NormArgs& args) noexcept {
     double sum = 0;
     for (uint32_t i = 0; i < args.n; ++i) {

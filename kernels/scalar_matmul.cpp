@@ -7,8 +7,10 @@
 //     sum  = sum over h of min[h] * sum over its k of quant(A)                    exact, int32
 //     acc  = fma(oW[b], dA[b] * float(sum), acc)                                  with offsets only
 // (detail/scalar_unpack.h says which type has what; factors and mins are 1 for most.) float(dot)
-// and float(sum) are exact: |dot| < 2^24 for Q6_K's extremes, 32 * 128 * 127 * 32. So this order is
-// the whole definition: tables that keep to it agree with this one bit for bit.
+// and float(sum) are exact for inputs of 8 bits: |dot| < 2^24 for Q6_K's extremes, 32 * 128 * 127 *
+// 32. Of 16 bits, |dot| < 2^31 by the choice of kQuant16Max, float(dot) is the nearest float, the
+// even one of two (cvtdq2ps), and float(sum) is exact. So this order is the whole definition:
+// tables that keep to it agree with this one bit for bit.
 #include "kernels/detail/half.h"
 #include "kernels/detail/r16.h"
 #include "kernels/detail/scalar_unpack.h"
@@ -33,26 +35,47 @@ uint16_t load_half(const std::byte* place) {
     return half;
 }
 
-void accumulate_slice(const PanelSlice& w, bool offsets, const Activations& x, uint32_t token,
-                      uint32_t slice, float (&acc)[kPanelRows]) {
-    const size_t x_slice = size_t{token} * (x.k / kBlockColumns) + slice;
-    int16_t quants[kBlockColumns];
-    for (uint32_t c = 0; c < kBlockColumns; ++c) {
-        quants[c] = x.quants[size_t{token} * x.k + size_t{slice} * kBlockColumns + c];
+// Where column c of four lies in `quants16`.
+constexpr uint32_t place16(uint32_t c) {
+    constexpr uint32_t kPlaces[] = {0, 2, 1, 3};
+    return c / 4 * 4 + kPlaces[c % 4];
+}
+
+// A token's 32 columns of a slice.
+struct InputSlice {
+    InputSlice(const Activations& x, uint32_t token, uint32_t slice) {
+        const size_t slices = x.k / kBlockColumns;
+        const size_t first = size_t{token} * x.k + size_t{slice} * kBlockColumns;
+        scale = x.scales[token * slices + slice];
+        for (uint32_t c = 0; c < kBlockColumns; ++c) {
+            quants[c] =
+                x.quants16 != nullptr ? x.quants16[first + place16(c)] : x.quants[first + c];
+        }
+        for (uint32_t half = 0; half < 2; ++half) {
+            half_sums[half] = x.quants16 != nullptr
+                                  ? x.half_sums16[(size_t{token} * 2 + half) * slices + slice]
+                                  : x.half_sums[(token * slices + slice) * 2 + half];
+        }
     }
-    const float x_scale = x.scales[x_slice];
-    const int16_t* half_sums = x.half_sums + x_slice * 2;
+
+    int16_t quants[kBlockColumns];
+    int32_t half_sums[2];
+    float scale;
+};
+
+void accumulate_slice(const PanelSlice& w, bool offsets, const InputSlice& x,
+                      float (&acc)[kPanelRows]) {
     for (uint32_t row = 0; row < kPanelRows; ++row) {
         int32_t dots[2] = {};
         for (uint32_t c = 0; c < kBlockColumns / 2; ++c) {
-            dots[0] += w.quants[row][c] * quants[c];
-            dots[1] += w.quants[row][c + kBlockColumns / 2] * quants[c + kBlockColumns / 2];
+            dots[0] += w.quants[row][c] * x.quants[c];
+            dots[1] += w.quants[row][c + kBlockColumns / 2] * x.quants[c + kBlockColumns / 2];
         }
         const int32_t dot = w.factors[0][row] * dots[0] + w.factors[1][row] * dots[1];
-        acc[row] = std::fma(w.scales[row] * x_scale, static_cast<float>(dot), acc[row]);
+        acc[row] = std::fma(w.scales[row] * x.scale, static_cast<float>(dot), acc[row]);
         if (offsets) {
-            const int32_t sum = w.mins[0][row] * half_sums[0] + w.mins[1][row] * half_sums[1];
-            acc[row] = std::fma(w.offsets[row], x_scale * static_cast<float>(sum), acc[row]);
+            const int32_t sum = w.mins[0][row] * x.half_sums[0] + w.mins[1][row] * x.half_sums[1];
+            acc[row] = std::fma(w.offsets[row], x.scale * static_cast<float>(sum), acc[row]);
         }
     }
 }
@@ -64,7 +87,7 @@ void quantised_tile(WeightType type, const std::byte* panel, const Activations& 
         PanelSlice unpacked;
         detail::unpack_slice(type, panel, slice, 0, kPanelRows, unpacked);
         for (uint32_t t = 0; t < tokens; ++t) {
-            accumulate_slice(unpacked, offsets, x, token + t, slice, acc[t]);
+            accumulate_slice(unpacked, offsets, InputSlice(x, token + t, slice), acc[t]);
         }
     }
 }
@@ -128,7 +151,9 @@ int32_t round_to_int(float value) {
     return static_cast<int32_t>((value + kShift) - kShift);
 }
 
-void quantize_block(const float* values, int8_t* quants, float& scale, int16_t* half_sums) {
+// Rounds a block to integers of up to `steps`; gives its scale.
+float quantize_block(const float* values, float steps, int32_t (&quants)[kBlockColumns],
+                     int32_t (&half_sums)[2]) {
     uint32_t max_bits = 0;  // Bits of non-negative floats order as the floats; NaN is above all.
     for (uint32_t c = 0; c < kBlockColumns; ++c) {
         max_bits = std::max(max_bits, std::bit_cast<uint32_t>(values[c]) & 0x7fffffffU);
@@ -136,19 +161,17 @@ void quantize_block(const float* values, int8_t* quants, float& scale, int16_t* 
     const float max = std::bit_cast<float>(max_bits);
     const bool finite = max_bits < 0x7f800000U;
     const bool zero = finite && max < kQuantizeFloor;
-    const float inverse = finite && !zero ? 127.0F / max : 0.0F;
-    scale = zero ? 0.0F : max / 127.0F;
-    if (!finite) {
-        scale = std::bit_cast<float>(0x7fc00000U);
-    }
-    int32_t sums[2] = {};
+    const float inverse = finite && !zero ? steps / max : 0.0F;
+    half_sums[0] = 0;
+    half_sums[1] = 0;
     for (uint32_t c = 0; c < kBlockColumns; ++c) {
-        const int32_t quant = finite ? round_to_int(values[c] * inverse) : 0;
-        quants[c] = static_cast<int8_t>(quant);
-        sums[c / (kBlockColumns / 2)] += quant;
+        quants[c] = finite ? round_to_int(values[c] * inverse) : 0;
+        half_sums[c / (kBlockColumns / 2)] += quants[c];
     }
-    half_sums[0] = static_cast<int16_t>(sums[0]);
-    half_sums[1] = static_cast<int16_t>(sums[1]);
+    if (!finite) {
+        return std::bit_cast<float>(0x7fc00000U);
+    }
+    return zero ? 0.0F : max / steps;
 }
 
 }  // namespace
@@ -157,8 +180,29 @@ void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
               int16_t* half_sums) noexcept {
     for (uint32_t block = 0; block < k / kBlockColumns; ++block) {
         const size_t first = size_t{block} * kBlockColumns;
-        quantize_block(values + first, quants + first, scales[block],
-                       half_sums + size_t{block} * 2);
+        int32_t rounded[kBlockColumns];
+        int32_t sums[2];
+        scales[block] = quantize_block(values + first, 127.0F, rounded, sums);
+        std::transform(rounded, rounded + kBlockColumns, quants + first,
+                       [](int32_t quant) { return static_cast<int8_t>(quant); });
+        half_sums[2 * block] = static_cast<int16_t>(sums[0]);
+        half_sums[2 * block + 1] = static_cast<int16_t>(sums[1]);
+    }
+}
+
+void quantize16(const float* values, uint32_t k, int16_t* quants, float* scales,
+                int32_t* half_sums) noexcept {
+    const uint32_t blocks = k / kBlockColumns;
+    for (uint32_t block = 0; block < blocks; ++block) {
+        const size_t first = size_t{block} * kBlockColumns;
+        int32_t rounded[kBlockColumns];
+        int32_t sums[2];
+        scales[block] = quantize_block(values + first, kQuant16Max, rounded, sums);
+        for (uint32_t c = 0; c < kBlockColumns; ++c) {
+            quants[first + place16(c)] = static_cast<int16_t>(rounded[c]);
+        }
+        half_sums[block] = sums[0];
+        half_sums[blocks + block] = sums[1];
     }
 }
 

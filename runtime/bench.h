@@ -13,7 +13,7 @@
 namespace rekindle::runtime {
 
 // What a model asks of the machine. Bytes are those of the image; an operation is a multiply or an
-// add of a product with weights, as the model defines it (rounding in two terms does some twice).
+// add of a product with weights, whatever width its inputs are rounded to.
 struct StepCost {
     uint64_t layer_bytes = 0;       // Of weights, read once a step.
     uint64_t head_bytes = 0;        // Read once by a step that wants logits.

@@ -16,38 +16,46 @@ uint32_t panels_of(const kernels::PackedMatrix& weights) noexcept {
 }  // namespace
 
 ActivationBuffer::ActivationBuffer(uint32_t rows_max, uint32_t k, Rounding rounding)
-    : terms_(static_cast<uint32_t>(rounding)),
+    : rounding_(rounding),
       k_(k),
       blocks_(k % kernels::kBlockColumns == 0 ? k / kernels::kBlockColumns : 0),
-      values_(size_t{rows_max} * terms_ * k),
-      quants_(size_t{rows_max} * terms_ * blocks_ * kernels::kBlockColumns),
-      scales_(size_t{rows_max} * terms_ * blocks_),
-      half_sums_(size_t{rows_max} * terms_ * blocks_ * 2) {}
+      values_(size_t{rows_max} * k),
+      scales_(size_t{rows_max} * blocks_) {
+    const size_t quants = size_t{rows_max} * blocks_ * kernels::kBlockColumns;
+    const size_t sums = size_t{rows_max} * blocks_ * 2;
+    if (rounding == Rounding::k8Bits) {
+        quants_ = AlignedBuffer<int8_t>(quants);
+        half_sums_ = AlignedBuffer<int16_t>(sums);
+    } else {
+        quants16_ = AlignedBuffer<int16_t>(quants);
+        half_sums16_ = AlignedBuffer<int32_t>(sums);
+    }
+}
 
 void ActivationBuffer::quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept {
     if (blocks_ == 0) {
         return;
     }
-    const size_t vector = size_t{index} * terms_;
-    const auto round = terms_ == 1 ? kernels.quantize : kernels.quantize_two_terms;
-    round(row(index), k_, quants_.data() + vector * k_, scales_.data() + vector * blocks_,
-          half_sums_.data() + vector * blocks_ * 2);
+    float* const scales = scales_.data() + size_t{index} * blocks_;
+    const size_t quants = size_t{index} * k_;
+    const size_t sums = size_t{index} * blocks_ * 2;
+    if (rounding_ == Rounding::k8Bits) {
+        kernels.quantize(row(index), k_, quants_.data() + quants, scales, half_sums_.data() + sums);
+    } else {
+        kernels.quantize16(row(index), k_, quants16_.data() + quants, scales,
+                           half_sums16_.data() + sums);
+    }
 }
 
 kernels::Activations ActivationBuffer::view(uint32_t rows) const noexcept {
     return {.values = values_.data(),
             .quants = quants_.data(),
-            .scales = scales_.data(),
             .half_sums = half_sums_.data(),
-            .tokens = rows * terms_,
+            .quants16 = quants16_.data(),
+            .half_sums16 = half_sums16_.data(),
+            .scales = scales_.data(),
+            .tokens = rows,
             .k = k_};
-}
-
-void ActivationBuffer::add_terms(const kernels::KernelTable& kernels, float* product,
-                                 uint32_t n) const noexcept {
-    if (terms_ > 1) {
-        kernels.add(product, product + n, n);
-    }
 }
 
 void Compute::project(std::span<const Projection> projections, const kernels::Activations& inputs) {

@@ -14,40 +14,36 @@
 
 namespace rekindle::runtime {
 
-// How inputs of quantised weights are rounded to 8 bits per block of 32. With two terms, what the
-// first rounding lost is rounded once more and goes through the product as a vector of its own:
-// about 16 bits, for twice the work. The product's vectors 2i and 2i + 1 are then added.
-enum class Rounding : uint32_t { kOneTerm = 1, kTwoTerms = 2 };
+// How inputs of quantised weights are rounded, with a scale for each 32 of them. Products with 16
+// bits take 1 to 1.8 times as long (docs/decisions/0010-inputs-of-16-bits.md).
+enum class Rounding : uint8_t { k8Bits, k16Bits };
 
 // Inputs of a matrix product: up to `rows_max` vectors of `k` values.
 class ActivationBuffer {
 public:
     ActivationBuffer(uint32_t rows_max, uint32_t k, Rounding rounding);
 
-    float* row(uint32_t index) noexcept { return values_.data() + size_t{index} * terms_ * k_; }
+    float* row(uint32_t index) noexcept { return values_.data() + size_t{index} * k_; }
 
     // Floats from a row to the next.
-    size_t row_stride() const noexcept { return size_t{terms_} * k_; }
+    size_t row_stride() const noexcept { return k_; }
 
     // Fills the quantised form of a row from its values.
     void quantize(const kernels::KernelTable& kernels, uint32_t index) noexcept;
-    // The first `rows` rows, each with its terms.
+    // The first `rows` rows.
     kernels::Activations view(uint32_t rows) const noexcept;
 
-    // Vectors of a product for each row.
-    uint32_t terms() const noexcept { return terms_; }
-
-    // Adds up the terms of a row of the product, `n` values each, in place of the first.
-    void add_terms(const kernels::KernelTable& kernels, float* product, uint32_t n) const noexcept;
-
 private:
-    uint32_t terms_;
+    Rounding rounding_;
     uint32_t k_;
-    uint32_t blocks_;               // k / 32; 0 when k has no whole blocks (float weights only).
-    AlignedBuffer<float> values_;   // [rows_max][terms][k]; 0 in a second term
-    AlignedBuffer<int8_t> quants_;  // [rows_max][terms][k]
-    AlignedBuffer<float> scales_;   // [rows_max][terms][blocks]
-    AlignedBuffer<int16_t> half_sums_;  // [rows_max][terms][2 * blocks]
+    uint32_t blocks_;              // k / 32; 0 when k has no whole blocks (float weights only).
+    AlignedBuffer<float> values_;  // [rows_max][k]
+    AlignedBuffer<float> scales_;  // [rows_max][blocks]
+    // Those of the other rounding are empty.
+    AlignedBuffer<int8_t> quants_;        // [rows_max][k]
+    AlignedBuffer<int16_t> half_sums_;    // [rows_max][2 * blocks]
+    AlignedBuffer<int16_t> quants16_;     // [rows_max][k]
+    AlignedBuffer<int32_t> half_sums16_;  // [rows_max][2][blocks]
 };
 
 // One product: out[row * weights->rows + i], i < weights->rows.

@@ -15,10 +15,6 @@ using snapshot::TensorEntry;
 
 constexpr uint32_t kVectorRows = 1;
 
-bool is_quantised(const TensorEntry& entry) noexcept {
-    return kernels::weight_type_traits(entry.type).block_columns > 1;
-}
-
 Error tensor_error(ErrorCode code, std::string_view name, std::string_view problem) {
     return Error{code, fmt::format("tensor {}: {}", name, problem)};
 }
@@ -192,16 +188,6 @@ Result<void> Weights::load(Entry entry, kernels::PackedMatrix& matrix) {
     }
     matrix = {.type = entry->type, .rows = entry->rows, .columns = entry->columns, .data = *bytes};
     return {};
-}
-
-bool Weights::quantised_query_key_value() const noexcept {
-    return std::ranges::any_of(layer_entries_, [](const LayerEntries& layer) {
-        return is_quantised(*layer.query) || is_quantised(*layer.key) || is_quantised(*layer.value);
-    });
-}
-
-bool Weights::quantised_output() const noexcept {
-    return is_quantised(*output_entry_);
 }
 
 Result<const EmbeddingWeights*> Weights::embedding() {

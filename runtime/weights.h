@@ -49,10 +49,6 @@ public:
     Result<const LayerWeights*> layer(uint32_t index);
     Result<const HeadWeights*> head();
 
-    // True when some of these weights are of a quantised type, so that inputs are rounded.
-    bool quantised_query_key_value() const noexcept;
-    bool quantised_output() const noexcept;
-
     // Time that was spent waiting for tensors so far.
     Nanoseconds waited() const noexcept { return waited_; }
 

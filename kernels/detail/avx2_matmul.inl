@@ -4,6 +4,7 @@
 #pragma once
 #include "kernels/detail/avx2_terms.inl"
 #include "kernels/detail/avx2_tile.inl"
+#include "kernels/detail/avx2_tile16.inl"
 #include "kernels/detail/avx2_types.inl"
 #include "kernels/detail/r16.h"
 #include "kernels/kernel_table.h"
@@ -19,6 +20,10 @@ constexpr uint32_t kTokenChunk = 64;  // Tokens that pass over a panel before th
 // Slices that all tiles of a chunk go over before the next ones: unpacked, half of the first-level
 // cache.
 constexpr uint32_t kStretchSlices = 32;
+
+constexpr uint32_t stretch_slices(const Shape& shape) {
+    return shape.inputs16 ? kStretchSlices / 2 : kStretchSlices;
+}
 
 // How far ahead of the products weights are fetched. Streams from memory gain 20 to 60 % over what
 // the processor fetches by itself; 1 KiB is too near, 4 and 8 KiB are no better.
@@ -95,7 +100,7 @@ void packed_tile(const std::byte* block, uint32_t slices, TileTokens tokens, Ahe
     for (uint32_t slice = 0; slice < slices; slice += Type::kSlices) {
         for (uint32_t inner = 0; inner < Type::kSlices; ++inner) {
             ahead.fetch();
-            add_slice<kTokens>(PackedSlice<Type>{block, inner}, tokens, acc);
+            add_any_slice<kTokens>(PackedSlice<Type>{block, inner}, tokens, acc);
             tokens.advance<Type::kShape>();
         }
         block += Type::kBlock.bytes;
@@ -110,7 +115,7 @@ void unpacked_tile(const UnpackedSlice<kShape>* weights, uint32_t slices, TileTo
     load_sums<kTokens>(sums, acc);
     for (uint32_t slice = 0; slice < slices; ++slice) {
         ahead.fetch();
-        add_slice<kTokens>(weights[slice], tokens, acc);
+        add_any_slice<kTokens>(weights[slice], tokens, acc);
         tokens.advance<kShape>();
     }
     store_sums<kTokens>(acc, sums);
@@ -123,30 +128,37 @@ TileTokens tile_tokens(const Activations& x, const Part& part, const Terms& term
     const size_t slices = x.k / kBlockColumns;
     const size_t place = (part.token + token) * slices + part.first + slice;
     const size_t stride = static_cast<size_t>(part.slices) * kWords;
-    return {.quants = x.quants + place * kBlockColumns,
-            .scales = x.scales + place,
-            .half_sums = x.half_sums + place * 2,
-            .terms = terms.words + token * stride + static_cast<size_t>(slice) * kWords,
-            .columns = x.k,
-            .slices = slices,
-            .term_stride = stride};
+    TileTokens tokens{.scales = x.scales + place,
+                      .terms = terms.words + token * stride + static_cast<size_t>(slice) * kWords,
+                      .columns = x.k,
+                      .slices = slices,
+                      .term_stride = stride};
+    if constexpr (Type::kShape.inputs16) {
+        tokens.quants16 = x.quants16 + place * kBlockColumns;
+        tokens.half_sums16 = x.half_sums16 + (part.token + token) * 2 * slices + part.first + slice;
+    } else {
+        tokens.quants = x.quants + place * kBlockColumns;
+        tokens.half_sums = x.half_sums + place * 2;
+    }
+    return tokens;
 }
 
 // Many tokens: a stretch of the panel is unpacked once, then every tile of tokens goes over it.
 template <typename Type>
 void unpacked_part(const std::byte* panel, const Activations& x, const Part& part,
                    const Terms& terms, ChunkSums& sums) {
-    constexpr Shape kShape = Type::kShape;
+    constexpr Shape kShape = unpacked_shape(Type::kShape);
+    constexpr uint32_t kStretch = stretch_slices(kShape);
     using Tile =
         void (*)(const UnpackedSlice<kShape>*, uint32_t, TileTokens, Ahead, float(*)[kPanelRows]);
     static constexpr Tile kTiles[kTokenTile + 1] = {
         nullptr, unpacked_tile<kShape, 1>, unpacked_tile<kShape, 2>, unpacked_tile<kShape, 3>,
         unpacked_tile<kShape, 4>};
-    UnpackedSlice<kShape> weights[kStretchSlices];
+    UnpackedSlice<kShape> weights[kStretch];
     const uint32_t tiles = (part.tokens + kTokenTile - 1) / kTokenTile;
-    for (uint32_t first = 0; first < part.slices; first += kStretchSlices) {
+    for (uint32_t first = 0; first < part.slices; first += kStretch) {
         const uint32_t left = part.slices - first;
-        const uint32_t slices = left < kStretchSlices ? left : kStretchSlices;
+        const uint32_t slices = left < kStretch ? left : kStretch;
         for (uint32_t slice = 0; slice < slices; ++slice) {
             const uint32_t place = first + slice;
             const std::byte* block = panel + place / Type::kSlices * Type::kBlock.bytes;

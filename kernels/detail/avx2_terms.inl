@@ -63,15 +63,39 @@ template <int32_t kBias, bool kHalves>
     }
 }
 
+// The same for inputs of 16 bits, whose sums are held in int32. half_sums [2][stride].
+template <typename Type>
+[[gnu::always_inline]] inline void gather_terms16(const float* scales, const int32_t* half_sums,
+                                                  size_t stride, uint32_t slices, int32_t* words) {
+    constexpr Shape kShape = Type::kShape;
+    for (uint32_t slice = 0; slice < slices; ++slice) {
+        const int32_t first = half_sums[slice];
+        const int32_t second = half_sums[stride + slice];
+        if constexpr (kShape.biased && kShape.factors) {
+            words[2 * slice] = -Type::kBias * first;
+            words[2 * slice + 1] = -Type::kBias * second;
+        } else if constexpr (kShape.biased) {
+            words[slice] = -Type::kBias * (first + second);
+        } else if constexpr (kShape.offsets && !kShape.mins) {
+            const float term = scales[slice] * static_cast<float>(first + second);
+            __builtin_memcpy(words + slice, &term, sizeof term);
+        }
+    }
+}
+
 // Slices [first, first + slices) of tokens [token, token + tokens).
 template <typename Type>
 void gather_terms(const Activations& x, uint32_t token, uint32_t tokens, uint32_t first,
                   uint32_t slices, Terms& terms) {
     constexpr Shape kShape = Type::kShape;
+    const size_t stride = x.k / kBlockColumns;
     for (uint32_t t = 0; t < tokens; ++t) {
-        const size_t place = static_cast<size_t>(token + t) * (x.k / kBlockColumns) + first;
+        const size_t place = (token + t) * stride + first;
         int32_t* words = terms.words + static_cast<size_t>(t) * slices * term_words(kShape);
-        if constexpr (kShape.biased) {
+        if constexpr (kShape.inputs16) {
+            const int32_t* half_sums = x.half_sums16 + (token + t) * 2 * stride + first;
+            gather_terms16<Type>(x.scales + place, half_sums, stride, slices, words);
+        } else if constexpr (kShape.biased) {
             gather_biases<Type::kBias, kShape.factors>(x.quants + place * kBlockColumns, slices,
                                                        words);
         } else if constexpr (kShape.offsets && !kShape.mins) {

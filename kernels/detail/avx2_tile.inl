@@ -26,21 +26,28 @@ constexpr uint32_t kHalfGroups = detail::kSliceGroups / 2;
     __asm__("" : "+x"(sum));
 }
 
-// The tokens of a tile at one slice; the strides lead to the next token.
+// The tokens of a tile at one slice, of 8 or of 16 bits; the strides lead to the next token.
 struct TileTokens {
     const int8_t* quants;
-    const float* scales;
     const int16_t* half_sums;
+    const int16_t* quants16;
+    const int32_t* half_sums16;
+    const float* scales;
     const int32_t* terms;
     size_t columns;      // Stride of quants.
-    size_t slices;       // Of scales, and of half_sums in pairs.
+    size_t slices;       // Of scales, half of that of half_sums.
     size_t term_stride;  // Of terms, in words.
 
     template <Shape kShape>
     [[gnu::always_inline]] void advance() {
-        quants += kBlockColumns;
+        if constexpr (kShape.inputs16) {
+            quants16 += kBlockColumns;
+            half_sums16 += 1;
+        } else {
+            quants += kBlockColumns;
+            half_sums += 2;
+        }
         scales += 1;
-        half_sums += 2;
         terms += term_words(kShape);
     }
 };

@@ -30,6 +30,7 @@ struct Shape {
     bool factors = false;  // factors() instead of 1; implies `middle`.
     bool offsets = false;
     bool mins = false;  // mins() instead of 1.
+    bool inputs16 = false;
 };
 
 [[gnu::always_inline]] inline __m256i load_bytes(const void* place) {
@@ -376,6 +377,19 @@ struct Q6_K : PlainType {
         return pairs(load_factors(block, kBlock.factors, slice * 2, rows),
                      load_factors(block, kBlock.factors, slice * 2 + 1, rows));
     }
+};
+
+// The same type, multiplied with inputs of 16 bits.
+template <typename Type>
+struct Inputs16 : Type {
+    static constexpr Shape with_inputs16(Shape shape) {
+        shape.inputs16 = true;
+        return shape;
+    }
+
+    static constexpr Shape kShape = with_inputs16(Type::kShape);
+    // Widening takes a third of a tile's instructions: worth doing once from the third tile on.
+    static constexpr uint32_t kPackedTokens = Type::kPackedTokens < 8 ? Type::kPackedTokens : 8;
 };
 
 }  // namespace

@@ -146,10 +146,10 @@ struct Vector {
         return _mm256_fmaddsub_ps(x, cos, mul(_mm256_permute_ps(x, 0xb1), sin));
     }
 
-    // kBlockGroup blocks to int8, as kernel_table.h defines it; `rest` gets what the rounding lost
-    // unless it is null. quants [4][32], scales [4], half_sums [4][2], rest [4][32].
+    // kBlockGroup blocks to int8, as kernel_table.h defines it: quants [4][32], scales [4],
+    // half_sums [4][2].
     static void quantize_group(const float* values, int8_t* quants, float* scales,
-                               int16_t* half_sums, float* rest) {
+                               int16_t* half_sums) {
         __m256i largest[kBlockGroup];
         for (uint32_t block = 0; block < kBlockGroup; ++block) {
             largest[block] = max_magnitudes(values + block * kBlockColumns);
@@ -160,7 +160,7 @@ struct Vector {
             for (uint32_t block = 0; block < kBlockGroup; ++block) {
                 const size_t first = static_cast<size_t>(block) * kBlockColumns;
                 quantize_block(values + first, quants + first, scales + block,
-                               half_sums + 2 * block, rest == nullptr ? rest : rest + first);
+                               half_sums + 2 * block);
             }
             return;
         }
@@ -173,9 +173,7 @@ struct Vector {
         __m256i sums[kBlockGroup];
         for (uint32_t block = 0; block < kBlockGroup; ++block) {
             const size_t first = static_cast<size_t>(block) * kBlockColumns;
-            const Factors factors{inverse[block], scales[block]};
-            sums[block] = round_block(values + first, factors, quants + first,
-                                      rest == nullptr ? rest : rest + first);
+            sums[block] = round_block(values + first, inverse[block], quants + first);
         }
         // Sums of the four blocks' first halves, then of their second ones.
         const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
@@ -187,20 +185,44 @@ struct Vector {
 
     // One block.
     static void quantize_block(const float* values, int8_t* quants, float* scale,
-                               int16_t* half_sums, float* rest) {
-        const uint32_t bits = max_lane_bits(max_magnitudes(values));
-        const float max = float_from_bits(bits);
-        if (bits >= 0x7f800000U || max < kQuantizeFloor) {
-            *scale = bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
-            return store_zero_block(values, quants, *scale, half_sums, rest);
-        }
-        const Factors factors{127.0F / max, max / 127.0F};
+                               int16_t* half_sums) {
+        const Factors factors = block_factors(values, 127.0F);
         *scale = factors.scale;
-        __m256i sums = round_block(values, factors, quants, rest);
-        sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
-        sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
+        if (factors.inverse == 0) {
+            __builtin_memset(quants, 0, kBlockColumns);
+            half_sums[0] = 0;
+            half_sums[1] = 0;
+            return;
+        }
+        const __m256i sums = sum_of_four_lanes(round_block(values, factors.inverse, quants));
         half_sums[0] = static_cast<int16_t>(_mm256_cvtsi256_si32(sums));
         half_sums[1] = static_cast<int16_t>(_mm256_extract_epi32(sums, 4));
+    }
+
+    // One block to int16.
+    static void quantize_block16(const float* values, int16_t* quants, float* scale,
+                                 int32_t (&half_sums)[2]) {
+        const Factors factors = block_factors(values, kQuant16Max);
+        *scale = factors.scale;
+        if (factors.inverse == 0) {
+            __builtin_memset(quants, 0, kBlockColumns * sizeof *quants);
+            half_sums[0] = 0;
+            half_sums[1] = 0;
+            return;
+        }
+        const __m256i order = _mm256_broadcastsi128_si256(
+            _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+        for (uint32_t half = 0; half < 2; ++half) {
+            const uint32_t first = half * 2 * kLanes;
+            const __m256i low = round_vector(values + first, factors.inverse);
+            const __m256i high = round_vector(values + first + kLanes, factors.inverse);
+            const __m256i mixed = _mm256_packs_epi32(low, high);  // Fours 0, 2, 1, 3.
+            const __m256i words = _mm256_permute4x64_epi64(mixed, 0xd8);
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(quants + first),
+                                _mm256_shuffle_epi8(words, order));
+            const __m256i sums = sum_of_four_lanes(_mm256_add_epi32(low, high));
+            half_sums[half] = _mm256_cvtsi256_si32(sums) + _mm256_extract_epi32(sums, 4);
+        }
     }
 
 private:
@@ -208,9 +230,25 @@ private:
     static constexpr float kRound = 0x1.8p23F;  // Added, it leaves an integer in the lowest bits.
 
     struct Factors {
-        float inverse;  // 0 for zeros.
+        float inverse;
         float scale;
     };
+
+    // Of a block that is rounded to integers of up to `steps`; the inverse 0 says that all are 0.
+    static Factors block_factors(const float* values, float steps) {
+        const uint32_t bits = max_lane_bits(max_magnitudes(values));
+        const float max = float_from_bits(bits);
+        if (bits >= 0x7f800000U || max < kQuantizeFloor) {
+            return {0, bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F};
+        }
+        return {steps / max, max / steps};
+    }
+
+    // Sums of lanes 0 to 3 and of lanes 4 to 7.
+    static __m256i sum_of_four_lanes(__m256i x) {
+        x = _mm256_add_epi32(x, _mm256_shuffle_epi32(x, 0x4e));
+        return _mm256_add_epi32(x, _mm256_shuffle_epi32(x, 0xb1));
+    }
 
     static __m256i lane_numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 
@@ -263,28 +301,15 @@ private:
                                 _mm256_permute2x128_si256(x, y, 0x31));
     }
 
-    // A block of zeros, or one that has the scale NaN.
-    static void store_zero_block(const float* values, int8_t* quants, float scale,
-                                 int16_t* half_sums, float* rest) {
-        __builtin_memset(quants, 0, kBlockColumns);
-        half_sums[0] = 0;
-        half_sums[1] = 0;
-        for (uint32_t i = 0; rest != nullptr && i < kBlockColumns; ++i) {
-            rest[i] = values[i] - scale * 0.0F;
-        }
+    static __m256i round_vector(const float* values, float inverse) {
+        return _mm256_cvtps_epi32(mul(load(values), all(inverse)));
     }
 
-    // Stores a block's quants and what is left of the values; gives the sums of fours.
-    static __m256i round_block(const float* values, const Factors& factors, int8_t* quants,
-                               float* rest) {
+    // Stores a block's quants; gives the sums of fours.
+    static __m256i round_block(const float* values, float inverse, int8_t* quants) {
         __m256i rounded[kBlockVectors];
         for (uint32_t i = 0; i < kBlockVectors; ++i) {
-            const Floats x = load(values + i * kLanes);
-            rounded[i] = _mm256_cvtps_epi32(mul(x, all(factors.inverse)));
-            if (rest != nullptr) {
-                const Floats shown = mul(all(factors.scale), _mm256_cvtepi32_ps(rounded[i]));
-                store(rest + i * kLanes, sub(x, shown));
-            }
+            rounded[i] = round_vector(values + i * kLanes, inverse);
         }
         const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
                                                  _mm256_packs_epi32(rounded[2], rounded[3]));

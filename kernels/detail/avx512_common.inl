@@ -27,11 +27,12 @@ constexpr uint32_t kLanes = 16;  // Floats in a 512-bit register.
     return _mm512_cvtph_ps(halves);
 }
 
-// Four int8 of one token for all 16 rows; becomes the embedded broadcast of the instruction.
-[[gnu::always_inline]] inline __m512i broadcast_quants(const int8_t* quants) {
-    int32_t four = 0;
-    __builtin_memcpy(&four, quants, sizeof four);
-    return _mm512_set1_epi32(four);
+// Four int8 or two int16 of one token for all 16 rows; becomes the embedded broadcast of the
+// instruction.
+[[gnu::always_inline]] inline __m512i broadcast_quants(const void* quants) {
+    int32_t word = 0;
+    __builtin_memcpy(&word, quants, sizeof word);
+    return _mm512_set1_epi32(word);
 }
 
 }  // namespace

@@ -25,14 +25,17 @@ template <typename Type>
 constexpr bool kHasOffsets =
     Type::kScaling == Scaling::kOffset || Type::kScaling == Scaling::kHalvesOffset;
 
+template <typename Type>
+constexpr bool kInputs16 = sizeof(typename Type::Quant) == sizeof(int16_t);
+
 // What a tile needs of 16 slices of its tokens beside the quants, gathered so that the inner loop
 // reads it at fixed places: [token][slice].
 template <uint32_t kTokens>
 struct SliceTerms {
     alignas(64) float scales[kTokens][kLanes];
-    alignas(64) int32_t sums[kTokens][kLanes];    // Pairs of int16: the two half sums.
-    alignas(64) int32_t biases[kTokens][kLanes];  // -kBias * sum: where the integer dot starts.
-    alignas(64) float offsets[kTokens][kLanes];   // scale * sum
+    alignas(64) int32_t sums[2][kTokens][kLanes];  // Of halves; of int8, pairs of int16 in [0].
+    alignas(64) int32_t biases[kTokens][kLanes];   // -kBias * sum: where the integer dot starts.
+    alignas(64) float offsets[kTokens][kLanes];    // scale * sum
 };
 
 template <typename Type, uint32_t kTokens>
@@ -43,12 +46,27 @@ template <typename Type, uint32_t kTokens>
     for (uint32_t t = 0; t < kTokens; ++t) {
         const size_t place = static_cast<size_t>(token + t) * slices + first_slice;
         const __m512 scales = _mm512_maskz_loadu_ps(mask, x.scales + place);
-        const __m512i pairs = _mm512_maskz_loadu_epi32(mask, x.half_sums + place * 2);
         _mm512_store_ps(terms.scales[t], scales);
-        if constexpr (kHasHalves<Type>) {
-            _mm512_store_si512(terms.sums[t], pairs);
+        __m512i halves[kInputs16<Type> ? 2 : 1];
+        if constexpr (kInputs16<Type>) {
+            const int32_t* sums = x.half_sums16 + (place - first_slice) * 2 + first_slice;
+            halves[0] = _mm512_maskz_loadu_epi32(mask, sums);
+            halves[1] = _mm512_maskz_loadu_epi32(mask, sums + slices);
         } else {
-            const __m512i sums = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+            halves[0] = _mm512_maskz_loadu_epi32(mask, x.half_sums + place * 2);
+        }
+        if constexpr (kHasHalves<Type>) {
+            _mm512_store_si512(terms.sums[0][t], halves[0]);
+            if constexpr (kInputs16<Type>) {
+                _mm512_store_si512(terms.sums[1][t], halves[1]);
+            }
+        } else {
+            __m512i sums = halves[0];
+            if constexpr (kInputs16<Type>) {
+                sums = _mm512_add_epi32(sums, halves[1]);
+            } else {
+                sums = _mm512_madd_epi16(sums, _mm512_set1_epi16(1));
+            }
             if constexpr (kHasOffsets<Type>) {
                 _mm512_store_ps(terms.offsets[t], _mm512_mul_ps(scales, _mm512_cvtepi32_ps(sums)));
             } else {
@@ -59,31 +77,58 @@ template <typename Type, uint32_t kTokens>
     }
 }
 
+// The lower (0) or upper (1) int16 of each row, as int32.
+[[gnu::always_inline]] inline __m512i half_of_pairs(__m512i pairs, uint32_t half) {
+    return _mm512_srai_epi32(half == 0 ? _mm512_slli_epi32(pairs, 16) : pairs, 16);
+}
+
 // Groups [first, end) of a slice into the integer dots.
 template <typename Type, uint32_t kTokens>
 [[gnu::always_inline]] inline void add_groups(const std::byte* block, uint32_t slice,
-                                              uint32_t first, uint32_t end, const int8_t* quants,
+                                              uint32_t first, uint32_t end,
+                                              const typename Type::Quant* quants,
                                               size_t quants_stride, __m512i (&dots)[kTokens]) {
 #pragma clang loop unroll(full)
     for (uint32_t g = first; g < end; ++g) {
         const __m512i weights = Type::group(block, slice, g);
 #pragma clang loop unroll(full)
         for (uint32_t t = 0; t < kTokens; ++t) {
-            const int8_t* four = quants + t * quants_stride + g * detail::kLaneColumns;
-            dots[t] = _mm512_dpbusd_epi32(dots[t], weights, broadcast_quants(four));
+            const auto* four = quants + t * quants_stride + g * detail::kLaneColumns;
+            if constexpr (kInputs16<Type>) {
+                const __m512i even = _mm512_and_si512(weights, _mm512_set1_epi16(0xff));
+                const __m512i odd = _mm512_srli_epi16(weights, 8);
+                dots[t] = _mm512_dpwssd_epi32(dots[t], even, broadcast_quants(four));
+                dots[t] = _mm512_dpwssd_epi32(dots[t], odd, broadcast_quants(four + 2));
+            } else {
+                dots[t] = _mm512_dpbusd_epi32(dots[t], weights, broadcast_quants(four));
+            }
         }
+    }
+}
+
+// What the sums of the slice's halves are, each times its int16 of `factors`.
+template <typename Type, uint32_t kTokens>
+[[gnu::always_inline]] inline __m512i weigh_sums(const SliceTerms<kTokens>& terms, uint32_t t,
+                                                 uint32_t index, __m512i factors) {
+    const __m512i first = _mm512_set1_epi32(terms.sums[0][t][index]);
+    if constexpr (kInputs16<Type>) {
+        const __m512i second = _mm512_set1_epi32(terms.sums[1][t][index]);
+        return _mm512_add_epi32(_mm512_mullo_epi32(first, half_of_pairs(factors, 0)),
+                                _mm512_mullo_epi32(second, half_of_pairs(factors, 1)));
+    } else {
+        return _mm512_madd_epi16(first, factors);
     }
 }
 
 // Types with a factor for each 16 columns: their halves are multiplied and added up.
 template <typename Type, uint32_t kTokens>
 [[gnu::always_inline]] inline void half_dots(const std::byte* block, uint32_t slice,
-                                             const int8_t* quants, size_t quants_stride,
-                                             const SliceTerms<kTokens>& terms, uint32_t index,
-                                             __m512i (&dots)[kTokens]) {
+                                             const typename Type::Quant* quants,
+                                             size_t quants_stride, const SliceTerms<kTokens>& terms,
+                                             uint32_t index, __m512i (&dots)[kTokens]) {
     const __m512i factors = Type::factors(block, slice);
-    const __m512i lower = _mm512_srai_epi32(_mm512_slli_epi32(factors, 16), 16);
-    const __m512i upper = _mm512_srai_epi32(factors, 16);
+    const __m512i lower = half_of_pairs(factors, 0);
+    const __m512i upper = half_of_pairs(factors, 1);
     __m512i halves[2][kTokens];
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < kTokens; ++t) {
@@ -97,8 +142,7 @@ template <typename Type, uint32_t kTokens>
         dots[t] = _mm512_add_epi32(_mm512_mullo_epi32(halves[0][t], lower),
                                    _mm512_mullo_epi32(halves[1][t], upper));
         if constexpr (Type::kBias != 0) {
-            const __m512i sums = _mm512_set1_epi32(terms.sums[t][index]);
-            const __m512i bias = _mm512_mullo_epi32(_mm512_madd_epi16(sums, factors),
+            const __m512i bias = _mm512_mullo_epi32(weigh_sums<Type>(terms, t, index, factors),
                                                     _mm512_set1_epi32(Type::kBias));
             dots[t] = _mm512_sub_epi32(dots[t], bias);
         }
@@ -114,7 +158,7 @@ template <typename Type, uint32_t kTokens>
         const __m512i mins = Type::mins(block, slice);
 #pragma clang loop unroll(full)
         for (uint32_t t = 0; t < kTokens; ++t) {
-            const __m512i sums = _mm512_madd_epi16(_mm512_set1_epi32(terms.sums[t][index]), mins);
+            const __m512i sums = weigh_sums<Type>(terms, t, index, mins);
             const __m512 term =
                 _mm512_mul_ps(_mm512_set1_ps(terms.scales[t][index]), _mm512_cvtepi32_ps(sums));
             acc[t] = _mm512_fmadd_ps(offsets, term, acc[t]);
@@ -131,9 +175,9 @@ template <typename Type, uint32_t kTokens>
 // slices in `terms`; `quants` [token] points at the slice's 32 columns.
 template <typename Type, uint32_t kTokens>
 [[gnu::always_inline]] inline void add_slice(const std::byte* block, uint32_t slice,
-                                             const int8_t* quants, size_t quants_stride,
-                                             const SliceTerms<kTokens>& terms, uint32_t index,
-                                             __m512 (&acc)[kTokens]) {
+                                             const typename Type::Quant* quants,
+                                             size_t quants_stride, const SliceTerms<kTokens>& terms,
+                                             uint32_t index, __m512 (&acc)[kTokens]) {
     __m512i dots[kTokens];
     if constexpr (kHasHalves<Type>) {
         half_dots<Type>(block, slice, quants, quants_stride, terms, index, dots);
@@ -161,7 +205,12 @@ template <typename Type, uint32_t kTokens>
                                                   uint32_t token, __m512 (&acc)[kTokens]) {
     static_assert(kLanes % Type::kSlices == 0);
     const uint32_t slices = x.k / kBlockColumns;
-    const int8_t* quants = x.quants + static_cast<size_t>(token) * x.k;
+    const typename Type::Quant* quants = nullptr;
+    if constexpr (kInputs16<Type>) {
+        quants = x.quants16 + static_cast<size_t>(token) * x.k;
+    } else {
+        quants = x.quants + static_cast<size_t>(token) * x.k;
+    }
     for (uint32_t first = 0; first < slices; first += kLanes) {
         SliceTerms<kTokens> terms;
         gather_terms<Type>(x, token, first, terms);

@@ -100,6 +100,7 @@ struct PlainType {
     static constexpr uint32_t kSlices = 1;
     static constexpr int32_t kBias = 0;
     static constexpr Scaling kScaling = Scaling::kPlain;
+    using Quant = int8_t;  // Of the inputs.
 
     [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t /*slice*/) {
         return load_halves(block);
@@ -323,6 +324,12 @@ struct Q6_K : PlainType {
         return pairs(load_factors(block, kBlock.factors, slice * 2),
                      load_factors(block, kBlock.factors, slice * 2 + 1));
     }
+};
+
+// The same type, multiplied with inputs of 16 bits.
+template <typename Type>
+struct Inputs16 : Type {
+    using Quant = int16_t;
 };
 
 }  // namespace

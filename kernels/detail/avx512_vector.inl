@@ -120,38 +120,56 @@ struct Vector {
         return _mm512_fmaddsub_ps(x, cos, mul(_mm512_permute_ps(x, 0xb1), sin));
     }
 
-    // One block to int8, as kernel_table.h defines it; `rest` gets what the rounding lost unless it
-    // is null.
+    // One block to int8, as kernel_table.h defines it.
     static void quantize_block(const float* values, int8_t* quants, float* scale,
-                               int16_t* half_sums, float* rest) {
-        const Floats x[] = {load(values), load(values + kLanes)};
-        const uint32_t bits = max_magnitude_bits(x[0], x[1]);
-        const float max = float_from_bits(bits);
-        const bool special = bits >= 0x7f800000U || max < kQuantizeFloor;
-        *scale = max / 127.0F;
-        if (special) {
-            *scale = bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
-        }
-        const Floats inverse = all(127.0F / max);
+                               int16_t* half_sums) {
+        const float inverse = block_factors(values, 127.0F, scale);
         for (uint32_t i = 0; i < kBlockColumns / kLanes; ++i) {
-            const __m512i nearest = _mm512_cvtps_epi32(mul(x[i], inverse));
-            const __m512i rounded = special ? _mm512_setzero_si512() : nearest;
+            const __m512i rounded = round_vector(values + i * kLanes, inverse);
             _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + i * kLanes),
                              _mm512_cvtepi32_epi8(rounded));
             half_sums[i] = static_cast<int16_t>(_mm512_reduce_add_epi32(rounded));
-            if (rest != nullptr) {
-                const Floats shown = mul(all(*scale), _mm512_cvtepi32_ps(rounded));
-                store(rest + i * kLanes, sub(x[i], shown));
-            }
         }
     }
 
     static void quantize_group(const float* values, int8_t* quants, float* scales,
-                               int16_t* half_sums, float* rest) {
-        quantize_block(values, quants, scales, half_sums, rest);
+                               int16_t* half_sums) {
+        quantize_block(values, quants, scales, half_sums);
+    }
+
+    // One block to int16.
+    static void quantize_block16(const float* values, int16_t* quants, float* scale,
+                                 int32_t (&half_sums)[2]) {
+        const float inverse = block_factors(values, kQuant16Max, scale);
+        const __m256i order = _mm256_broadcastsi128_si256(
+            _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+        for (uint32_t i = 0; i < kBlockColumns / kLanes; ++i) {
+            const __m512i rounded = round_vector(values + i * kLanes, inverse);
+            const __m256i words = _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(rounded), order);
+            __builtin_memcpy(quants + i * kLanes, &words, sizeof words);
+            half_sums[i] = _mm512_reduce_add_epi32(rounded);
+        }
     }
 
 private:
+    // The scale of a block that is rounded to integers of up to `steps`, and what its values are
+    // multiplied with: 0 says that all are 0.
+    static float block_factors(const float* values, float steps, float* scale) {
+        const uint32_t bits = max_magnitude_bits(load(values), load(values + kLanes));
+        const float max = float_from_bits(bits);
+        if (bits >= 0x7f800000U || max < kQuantizeFloor) {
+            *scale = bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
+            return 0;
+        }
+        *scale = max / steps;
+        return steps / max;
+    }
+
+    static __m512i round_vector(const float* values, float inverse) {
+        const __m512i nearest = _mm512_cvtps_epi32(mul(load(values), all(inverse)));
+        return inverse == 0 ? _mm512_setzero_si512() : nearest;
+    }
+
     // The largest magnitude as bits: they order as the values do, NaN above all.
     static uint32_t max_magnitude_bits(Floats low, Floats high) {
         const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);

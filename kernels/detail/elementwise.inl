@@ -41,24 +41,22 @@ void quantize_row(const float* values, uint32_t k, int8_t* quants, float* scales
     const auto round = [&](uint32_t block, bool group) __attribute__((always_inline)) {
         const size_t first = static_cast<size_t>(block) * kBlockColumns;
         const auto quantize = group ? V::quantize_group : V::quantize_block;
-        quantize(values + first, quants + first, scales + block, half_sums + 2 * block, nullptr);
+        quantize(values + first, quants + first, scales + block, half_sums + 2 * block);
     };
     for_block_groups(k / kBlockColumns, V::kBlockGroup, round);
 }
 
 template <typename V>
-void quantize_row_twice(const float* values, uint32_t k, int8_t* quants, float* scales,
-                        int16_t* half_sums) {
+void quantize_row16(const float* values, uint32_t k, int16_t* quants, float* scales,
+                    int32_t* half_sums) {
     const uint32_t blocks = k / kBlockColumns;
-    const auto round = [&](uint32_t block, bool group) __attribute__((always_inline)) {
-        alignas(64) float rest[V::kBlockGroup * kBlockColumns];
+    for (uint32_t block = 0; block < blocks; ++block) {
         const size_t first = static_cast<size_t>(block) * kBlockColumns;
-        const uint32_t second = blocks + block;
-        const auto quantize = group ? V::quantize_group : V::quantize_block;
-        quantize(values + first, quants + first, scales + block, half_sums + 2 * block, rest);
-        quantize(rest, quants + k + first, scales + second, half_sums + 2 * second, nullptr);
-    };
-    for_block_groups(blocks, V::kBlockGroup, round);
+        int32_t sums[2];
+        V::quantize_block16(values + first, quants + first, scales + block, sums);
+        half_sums[block] = sums[0];
+        half_sums[blocks + block] = sums[1];
+    }
 }
 
 // Adds args.delta where there is one, and gives the sum of squares: 64 partial sums whatever the

@@ -5,8 +5,14 @@
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept {
     const auto run = [&]<typename Type>() __attribute__((always_inline)) {
-        compute_panels<Type>(w, packed_bytes(w.type, 1, w.columns), panel_begin, panel_end, x, out,
-                             out_stride);
+        const uint64_t panel_bytes = packed_bytes(w.type, 1, w.columns);
+        if constexpr (Type::kQuantised) {
+            if (x.quants16 != nullptr) {
+                return compute_panels<Inputs16<Type>>(w, panel_bytes, panel_begin, panel_end, x,
+                                                      out, out_stride);
+            }
+        }
+        compute_panels<Type>(w, panel_bytes, panel_begin, panel_end, x, out, out_stride);
     };
     switch (w.type) {
         case WeightType::kF32:

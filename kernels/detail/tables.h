@@ -14,8 +14,8 @@ namespace scalar {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
               int16_t* half_sums) noexcept;
-void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
-                        int16_t* half_sums) noexcept;
+void quantize16(const float* values, uint32_t k, int16_t* quants, float* scales,
+                int32_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
 void dequantize_row(const PackedMatrix& w, uint32_t row, float* out) noexcept;
@@ -35,8 +35,8 @@ namespace avx2 {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
               int16_t* half_sums) noexcept;
-void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
-                        int16_t* half_sums) noexcept;
+void quantize16(const float* values, uint32_t k, int16_t* quants, float* scales,
+                int32_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
 void rms_norm(const NormArgs& args) noexcept;
@@ -55,8 +55,8 @@ namespace avx512_vnni {
 
 void quantize(const float* values, uint32_t k, int8_t* quants, float* scales,
               int16_t* half_sums) noexcept;
-void quantize_two_terms(const float* values, uint32_t k, int8_t* quants, float* scales,
-                        int16_t* half_sums) noexcept;
+void quantize16(const float* values, uint32_t k, int16_t* quants, float* scales,
+                int32_t* half_sums) noexcept;
 void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
             float* out, size_t out_stride) noexcept;
 void rms_norm(const NormArgs& args) noexcept;

@@ -13,10 +13,8 @@ namespace {
 // Of the error that rounding inputs to 8 bits makes in SmolLM2's log-probabilities, 44 % of the
 // variance comes from queries, keys and values (their inputs have the largest outliers) and 9 %
 // from the output head, for 16 % of a layer's multiplications and none for most prompt tokens.
-// These two get two terms (docs/benchmarks.md, "Numerics").
-Rounding rounding_for(bool quantised) noexcept {
-    return quantised ? Rounding::kTwoTerms : Rounding::kOneTerm;
-}
+// These two get 16 bits (docs/benchmarks.md, "Numerics").
+constexpr Rounding kRoundingOfOutliers = Rounding::k16Bits;
 
 }  // namespace
 
@@ -24,17 +22,16 @@ Llama::Llama(ModelConfig config, Weights weights, Compute& compute, uint32_t row
     : config_(std::move(config)),
       weights_(std::move(weights)),
       compute_(compute),
-      attention_in_(rows_max, config_.base.embedding,
-                    rounding_for(weights_.quantised_query_key_value())),
-      attended_(rows_max, config_.query_width(), Rounding::kOneTerm),
-      feed_forward_in_(rows_max, config_.base.embedding, Rounding::kOneTerm),
-      activated_(rows_max, config_.base.feed_forward, Rounding::kOneTerm),
-      head_in_(rows_max, config_.base.embedding, rounding_for(weights_.quantised_output())),
+      attention_in_(rows_max, config_.base.embedding, kRoundingOfOutliers),
+      attended_(rows_max, config_.query_width(), Rounding::k8Bits),
+      feed_forward_in_(rows_max, config_.base.embedding, Rounding::k8Bits),
+      activated_(rows_max, config_.base.feed_forward, Rounding::k8Bits),
+      head_in_(rows_max, config_.base.embedding, kRoundingOfOutliers),
       hidden_(size_t{rows_max} * config_.base.embedding),
       delta_(size_t{rows_max} * config_.base.embedding),
-      query_(size_t{rows_max} * attention_in_.terms() * config_.query_width()),
-      key_(size_t{rows_max} * attention_in_.terms() * config_.kv_width()),
-      value_(size_t{rows_max} * attention_in_.terms() * config_.kv_width()),
+      query_(size_t{rows_max} * config_.query_width()),
+      key_(size_t{rows_max} * config_.kv_width()),
+      value_(size_t{rows_max} * config_.kv_width()),
       gate_(size_t{rows_max} * config_.base.feed_forward),
       up_(size_t{rows_max} * config_.base.feed_forward),
       cosines_(size_t{rows_max} * config_.base.rope_dimensions / 2),
@@ -154,7 +151,7 @@ void Llama::rotate_and_store(const StepRows& rows, uint32_t layer) {
             rotate(row);
         }
         const uint32_t head_dim = config_.base.head_dim;
-        const size_t stride = size_t{attention_in_.terms()} * config_.kv_width();
+        const size_t stride = config_.kv_width();
         const uint32_t position = rows.positions[run.first];
         std::byte* page = rows.sequences[run.first]->pages()[position / kPageTokens];
         for (uint32_t head = 0; head < config_.base.kv_heads; ++head) {
@@ -174,21 +171,14 @@ void Llama::rotate_and_store(const StepRows& rows, uint32_t layer) {
 void Llama::rotate(uint32_t row) {
     const auto& kernels = compute_.kernels();
     const uint32_t rotated = config_.base.rope_dimensions;  // The rest of a head stays as it is.
-    const size_t terms = attention_in_.terms();
-    float* query = query_.data() + row * terms * config_.query_width();
-    float* key = key_.data() + row * terms * config_.kv_width();
-    float* value = value_.data() + row * terms * config_.kv_width();
-    attention_in_.add_terms(kernels, query, config_.query_width());
-    attention_in_.add_terms(kernels, key, config_.kv_width());
-    attention_in_.add_terms(kernels, value, config_.kv_width());
-    kernels::RopeArgs args{.heads = query,
+    kernels::RopeArgs args{.heads = query_.data() + size_t{row} * config_.query_width(),
                            .count = config_.base.heads,
                            .head_dim = config_.base.head_dim,
                            .rotated = rotated,
                            .cos = cosines_.data() + size_t{row} * (rotated / 2),
                            .sin = sines_.data() + size_t{row} * (rotated / 2)};
     kernels.rope_pairs(args);
-    args.heads = key;
+    args.heads = key_.data() + size_t{row} * config_.kv_width();
     args.count = config_.base.kv_heads;
     kernels.rope_pairs(args);
 }
@@ -197,7 +187,7 @@ void Llama::rotate(uint32_t row) {
 void Llama::attend(const StepRows& rows, uint32_t layer) {
     const uint32_t head_dim = config_.base.head_dim;
     const uint32_t group_width = config_.group() * head_dim;
-    const size_t query_stride = size_t{attention_in_.terms()} * config_.query_width();
+    const size_t query_stride = config_.query_width();
     const auto items = static_cast<uint32_t>(runs_.size()) * config_.base.kv_heads;
     compute_.for_each(items, [&](uint32_t index) {
         // The last rows of a prompt see most: taken first, no thread waits for them at the end.
@@ -264,20 +254,16 @@ void Llama::compute_logits(const StepRows& rows, const HeadWeights& head,
                           .out = head_in_.row(i)});
         head_in_.quantize(kernels, i);
     });
-    reserve_logits(size_t{wanted} * head_in_.terms());
+    reserve_logits(wanted);
     const std::array<Projection, 1> projection{{{&head.output, logits_.data()}}};
     compute_.project(projection, head_in_.view(wanted));
-    const size_t stride = size_t{head_in_.terms()} * config_.base.vocabulary;
-    compute_.for_rows(wanted, [&](uint32_t i) {
-        head_in_.add_terms(kernels, logits_.data() + i * stride, config_.base.vocabulary);
-    });
     for (uint32_t i = 0; i < wanted; ++i) {
-        logits.push_back(logits_.data() + i * stride);
+        logits.push_back(logits_.data() + size_t{i} * config_.base.vocabulary);
     }
 }
 
-void Llama::reserve_logits(size_t vectors) {
-    const size_t floats = vectors * config_.base.vocabulary;
+void Llama::reserve_logits(size_t rows) {
+    const size_t floats = rows * config_.base.vocabulary;
     if (floats > logits_.size()) {
         logits_ = AlignedBuffer<float>(floats);
     }

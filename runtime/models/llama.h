@@ -46,7 +46,7 @@ private:
     void feed_forward(const LayerWeights& layer, uint32_t rows);
     void compute_logits(const StepRows& rows, const HeadWeights& head,
                         std::vector<const float*>& logits);
-    void reserve_logits(size_t vectors);
+    void reserve_logits(size_t rows);
 
     // Bytes from a page's base to the keys (or values) of (layer, kv head).
     uint64_t key_offset(uint32_t layer, uint32_t kv_head) const noexcept;
@@ -66,14 +66,14 @@ private:
 
     AlignedBuffer<float> hidden_;   // [rows_max][embedding], the residual stream
     AlignedBuffer<float> delta_;    // [rows_max][embedding], what a block adds to it
-    AlignedBuffer<float> query_;    // [rows_max][terms][heads][head_dim]
-    AlignedBuffer<float> key_;      // [rows_max][terms][kv_heads][head_dim]
-    AlignedBuffer<float> value_;    // [rows_max][terms][kv_heads][head_dim]
+    AlignedBuffer<float> query_;    // [rows_max][heads][head_dim]
+    AlignedBuffer<float> key_;      // [rows_max][kv_heads][head_dim]
+    AlignedBuffer<float> value_;    // [rows_max][kv_heads][head_dim]
     AlignedBuffer<float> gate_;     // [rows_max][feed_forward]
     AlignedBuffer<float> up_;       // [rows_max][feed_forward]
     AlignedBuffer<float> cosines_;  // [rows_max][rope_dimensions / 2]
     AlignedBuffer<float> sines_;    // [rows_max][rope_dimensions / 2]
-    AlignedBuffer<float> logits_;   // [rows wanted][terms][vocabulary], grown to the largest step
+    AlignedBuffer<float> logits_;   // [rows wanted][vocabulary], grown to the largest step
 };
 
 }  // namespace rekindle::runtime

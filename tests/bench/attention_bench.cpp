@@ -207,8 +207,8 @@ public:
         table_.quantize(x_.data(), 576, quants_.data(), scales_.data(), sums_.data());
     }
 
-    void quantize_two_terms() {
-        table_.quantize_two_terms(x_.data(), 576, quants_.data(), scales_.data(), sums_.data());
+    void quantize16() {
+        table_.quantize16(x_.data(), 576, quants16_.data(), scales_.data(), sums16_.data());
     }
 
     void rope() {
@@ -232,9 +232,11 @@ private:
     std::vector<float> out_ = std::vector<float>(1536);
     std::vector<float> cos_ = std::vector<float>(32, 0.6F);
     std::vector<float> sin_ = std::vector<float>(32, 0.8F);
-    std::vector<int8_t> quants_ = std::vector<int8_t>(3072);
-    std::vector<float> scales_ = std::vector<float>(96);
-    std::vector<int16_t> sums_ = std::vector<int16_t>(192);
+    std::vector<int8_t> quants_ = std::vector<int8_t>(1536);
+    std::vector<float> scales_ = std::vector<float>(48);
+    std::vector<int16_t> sums_ = std::vector<int16_t>(96);
+    std::vector<int16_t> quants16_ = std::vector<int16_t>(1536);
+    std::vector<int32_t> sums16_ = std::vector<int32_t>(96);
 };
 
 void row_work(benchmark::State& state, const KernelTable* table, void (Row::*work)()) {
@@ -273,12 +275,9 @@ void register_rows(const KernelTable* table) {
     const std::string name(table->name);
     benchmark::RegisterBenchmark((name + "/store_kv").c_str(), store, table)->Arg(1)->Arg(32);
     const std::pair<const char*, void (Row::*)()> works[] = {
-        {"add_rms_norm_576", &Row::norm},
-        {"quantize_576", &Row::quantize},
-        {"quantize_two_terms_576", &Row::quantize_two_terms},
-        {"rope_9x64", &Row::rope},
-        {"silu_mul_1536", &Row::silu},
-        {"add_576", &Row::add},
+        {"add_rms_norm_576", &Row::norm},     {"quantize_576", &Row::quantize},
+        {"quantize16_576", &Row::quantize16}, {"rope_9x64", &Row::rope},
+        {"silu_mul_1536", &Row::silu},        {"add_576", &Row::add},
     };
     for (const auto& [work_name, work] : works) {
         benchmark::RegisterBenchmark((name + "/" + work_name).c_str(), row_work, table, work);

@@ -1,11 +1,13 @@
 // The runtime alone on a model file: tokens per second of prompts and of batches of answers, beside
-// the limits that the same run measures. One JSON object per case on standard output.
+// the limits that the same run measures, and the milliseconds of each operation in a step (of a
+// prompt: in all its steps). One JSON object per case on standard output.
 //   engine_bench MODEL.gguf [--threads N] [--prompt 128] [--answer 128] [--batches 1,8,32]
 //                [--prefill 512] [--repeat 3]
 #include "kernels/kernel_table.h"
 #include "runtime/aligned_buffer.h"
 #include "runtime/bench.h"
 #include "runtime/machine_limits.h"
+#include "runtime/op_profile.h"
 #include "tests/bench/model_file.h"
 
 #include <fmt/core.h>
@@ -74,7 +76,19 @@ struct Limits {
     double int8_per_second = 0;  // 0: the kernels have no such instruction.
 };
 
-void report(const runtime::BenchTimes& times, const Limits& limits) {
+void report_operations(const runtime::OpTimes& times, uint32_t steps) {
+    const char* comma = "";
+    fmt::print(R"(,"ops_ms":{{)");
+    for (size_t i = 0; i < times.size(); ++i) {
+        fmt::print(R"({}"{}":{:.2f})", comma, runtime::kOpNames[i],
+                   static_cast<double>(times[i].nanoseconds) / 1e6 / steps);
+        comma = ",";
+    }
+    fmt::print("}}");
+}
+
+void report(const runtime::BenchTimes& times, const runtime::OpTimes& operations,
+            const Limits& limits) {
     const auto& what = times.what;
     const auto& measured = what.answer_tokens > 0 ? times.decode : times.prefill;
     fmt::print(R"({{"batch":{},"prompt":{},"answer":{},"prefill_tok_s":{:.1f})", what.batch,
@@ -88,6 +102,7 @@ void report(const runtime::BenchTimes& times, const Limits& limits) {
         fmt::print(R"(,"int8_share":{:.3f})",
                    measured.operations_per_second() / limits.int8_per_second);
     }
+    report_operations(operations, std::max(what.answer_tokens, 1U));
     fmt::print("}}\n");
     std::fflush(stdout);
 }
@@ -132,13 +147,14 @@ int run(const Arguments& arguments) {
     }
     for (uint32_t round = 0; round < arguments.repeat; ++round) {
         for (const auto& what : cases) {
-            const auto times =
-                runtime::run_bench(**engine, what, {.cost = cost, .seed = round}, clock);
+            runtime::OpProfile profile(clock);
+            const auto times = runtime::run_bench(
+                **engine, what, {.cost = cost, .seed = round, .profile = &profile}, clock);
             if (!times) {
                 fmt::print(stderr, "{}\n", times.error().message);
                 return EXIT_FAILURE;
             }
-            report(*times, limits);
+            report(*times, profile.times(), limits);
         }
     }
     return EXIT_SUCCESS;

@@ -2,8 +2,9 @@
 // (a multiply and an add are two) of the fastest repetition, so that work beside the benchmark
 // disturbs it less; `of_int8_%` is their share of the limit that this same run measured
 // (kernels/int8_limit.cpp says what it counts).
-// `stream` multiplies a matrix that no cache holds, as decoding does: bytes of weights per second,
-// and `of_memory_%` of what as many threads read at most.
+// `inputs16` names products with inputs of 16 bits. `stream` multiplies a matrix that no cache
+// holds, as decoding does: bytes of weights per second, and `of_memory_%` of what as many threads
+// read at most.
 //   kernels_bench [--benchmark_filter=avx2/Q4_1]
 #include "kernels/kernel_table.h"
 #include "kernels/pack.h"
@@ -32,8 +33,10 @@ struct Problem {
     Problem(WeightType type, uint32_t rows, uint32_t k, uint32_t tokens, const KernelTable& table)
         : values(size_t{tokens} * k),
           quants(values.size()),
+          quants16(values.size()),
           scales(values.size() / kBlockColumns),
           half_sums(scales.size() * 2),
+          half_sums16(scales.size() * 2),
           out(size_t{tokens} * rows),
           storage(packed_bytes(type, rows, k) + 64) {
         std::mt19937 random(1);
@@ -53,16 +56,29 @@ struct Problem {
         matrix = {.type = type, .rows = rows, .columns = k, .data = data};
         inputs = {.values = values.data(),
                   .quants = quants.data(),
-                  .scales = scales.data(),
                   .half_sums = half_sums.data(),
+                  .scales = scales.data(),
                   .tokens = tokens,
                   .k = k};
     }
 
+    void use_inputs16(const KernelTable& table) {
+        for (size_t token = 0; token < inputs.tokens; ++token) {
+            const size_t block = token * inputs.k / kBlockColumns;
+            const size_t first = token * inputs.k;
+            table.quantize16(values.data() + first, inputs.k, quants16.data() + first,
+                             scales.data() + block, half_sums16.data() + block * 2);
+        }
+        inputs.quants16 = quants16.data();
+        inputs.half_sums16 = half_sums16.data();
+    }
+
     std::vector<float> values;
     std::vector<int8_t> quants;
+    std::vector<int16_t> quants16;
     std::vector<float> scales;
     std::vector<int16_t> half_sums;
+    std::vector<int32_t> half_sums16;
     std::vector<float> out;
     std::vector<std::byte> storage;
     PackedMatrix matrix;
@@ -73,11 +89,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void multiply(benchmark::State& state, const KernelTable* table, WeightType type, double limit) {
+void multiply(benchmark::State& state, const KernelTable* table, WeightType type, double limit,
+              bool inputs16) {
     constexpr uint32_t kRows = 192;  // Short enough to run between two interruptions.
     const auto k = static_cast<uint32_t>(state.range(0));
     const auto tokens = static_cast<uint32_t>(state.range(1));
     Problem problem(type, kRows, k, tokens, *table);
+    if (inputs16) {
+        problem.use_inputs16(*table);
+    }
     double best = 1e9;
     for (auto _ : state) {
         const auto start = std::chrono::steady_clock::now();
@@ -131,16 +151,23 @@ void register_products(const KernelTable* table, const double* memory_limits) {
     }
     for (const WeightType type : kWeightTypes) {
         const std::string name = prefix + "/" + std::string(weight_type_traits(type).name);
-        auto* bench = benchmark::RegisterBenchmark(name.c_str(), multiply, table, type, limit);
-        for (const int64_t k : {576, 1536, 2048, 8192}) {
-            if (k % weight_type_traits(type).block_columns != 0) {
+        for (const bool inputs16 : {false, true}) {
+            if (inputs16 && weight_type_traits(type).block_columns == 1) {
                 continue;
             }
-            for (const int64_t tokens : {1, 2, 4, 8, 12, 64, 512}) {
-                bench->Args({k, tokens});
+            const std::string whole_name = name + (inputs16 ? "/inputs16" : "");
+            auto* bench = benchmark::RegisterBenchmark(whole_name.c_str(), multiply, table, type,
+                                                       limit, inputs16);
+            for (const int64_t k : {576, 1536, 2048, 8192}) {
+                if (k % weight_type_traits(type).block_columns != 0) {
+                    continue;
+                }
+                for (const int64_t tokens : {1, 2, 4, 8, 12, 64, 512}) {
+                    bench->Args({k, tokens});
+                }
             }
+            bench->ArgNames({"k", "tokens"});
         }
-        bench->ArgNames({"k", "tokens"});
         benchmark::RegisterBenchmark((name + "/stream").c_str(), stream, table, type, memory_limits)
             ->ArgName("tokens")
             ->Arg(1)

@@ -86,11 +86,37 @@ struct Outputs {
     std::vector<int8_t> quants;
     std::vector<float> scales;
     std::vector<int16_t> half_sums;
+    std::vector<int16_t> quants16;
+    std::vector<float> scales16;
+    std::vector<int32_t> half_sums16;
     std::vector<float> products;
+    std::vector<float> products16;
     std::vector<float> row;
     std::vector<std::byte> keys;    // Of a page.
     std::vector<std::byte> values;  // Of a page.
 };
+
+// With inputs of 16 bits.
+void multiply16(const KernelTable& table, const Case& c, const PackedMatrix& w, Outputs& out) {
+    const size_t blocks = c.columns / kBlockColumns;
+    out.quants16.resize(c.values.size());
+    out.scales16.resize(c.tokens * blocks);
+    out.half_sums16.resize(out.scales16.size() * 2);
+    for (size_t token = 0; token < c.tokens; ++token) {
+        const size_t first = token * c.columns;
+        table.quantize16(c.values.data() + first, c.columns, out.quants16.data() + first,
+                         out.scales16.data() + token * blocks,
+                         out.half_sums16.data() + token * blocks * 2);
+    }
+    const Activations x{.values = c.values.data(),
+                        .quants16 = out.quants16.data(),
+                        .half_sums16 = out.half_sums16.data(),
+                        .scales = out.scales16.data(),
+                        .tokens = c.tokens,
+                        .k = c.columns};
+    out.products16.resize(size_t{c.tokens} * c.rows);
+    table.matmul(w, 0, (c.rows + kPanelRows - 1) / kPanelRows, x, out.products16.data(), c.rows);
+}
 
 Outputs run(const KernelTable& table, const Case& c) {
     Outputs out;
@@ -102,10 +128,11 @@ Outputs run(const KernelTable& table, const Case& c) {
                    out.scales.data(), out.half_sums.data());
     const PackedMatrix w{
         .type = c.type, .rows = c.rows, .columns = c.columns, .data = c.packed.data()};
+    multiply16(table, c, w, out);
     const Activations x{.values = c.values.data(),
                         .quants = out.quants.data(),
-                        .scales = out.scales.data(),
                         .half_sums = out.half_sums.data(),
+                        .scales = out.scales.data(),
                         .tokens = c.tokens,
                         .k = c.columns};
     out.products.resize(size_t{c.tokens} * c.rows);
@@ -155,6 +182,15 @@ void compare(const Case& c, const Outputs& expected, const Outputs& out) {
                    "rows have the same bits in every table");
     REKINDLE_CHECK(out.keys == expected.keys && out.values == expected.values,
                    "pages have the same bits in every table");
+    REKINDLE_CHECK(out.quants16 == expected.quants16 && out.half_sums16 == expected.half_sums16,
+                   "quantize16 has the same bits in every table");
+    REKINDLE_CHECK(
+        std::equal(out.scales16.begin(), out.scales16.end(), expected.scales16.begin(), same),
+        "scales of 16 bits have the same bits in every table");
+    for (size_t i = 0; i < out.products16.size(); ++i) {
+        REKINDLE_CHECK(!quantised(c.type) || same(out.products16[i], expected.products16[i]),
+                       "products of 16 bits have the same bits in every table");
+    }
     for (size_t i = 0; i < out.products.size(); ++i) {
         REKINDLE_CHECK(quantised(c.type) ? same(out.products[i], expected.products[i])
                                          : close(c, out, expected, i),

@@ -7,6 +7,7 @@
 #include <limits>
 
 using namespace rekindle::kernels;
+using rekindle::kernels::test::Form;
 using rekindle::kernels::test::Inputs;
 using rekindle::kernels::test::Matrix;
 using rekindle::kernels::test::Weights;
@@ -44,8 +45,9 @@ Reference reference(const Matrix& w, const Inputs& x, uint32_t token, uint32_t r
 
 // Each output is a chain of roundings: two per k for the float types (product, sum), up to four per
 // block of 32 for the quantised ones (scale product, two fused sums, offset product), each at most
-// 2^-24 of a partial sum that the magnitudes bound. Quantised dots are exact, but Q4_0 and Q4_1
-// partial results are bounded by their parts only: |d * q| and |m| apart, at most 16 times more.
+// 2^-24 of a partial sum that the magnitudes bound. Quantised dots are exact (of 16 bits rounded
+// once, among the four), but Q4_0 and Q4_1 partial results are bounded by their parts only: |d * q|
+// and |m| apart, at most 16 times more.
 void check_close(const KernelTable& table, const Matrix& w, const Inputs& x) {
     const std::vector<float> out = test::multiply(table, w, x.all());
     const double chain = test::is_quantised(w.type) ? w.columns / 32.0 * 4 * 16 : w.columns * 2.0;
@@ -55,6 +57,19 @@ void check_close(const KernelTable& table, const Matrix& w, const Inputs& x) {
             const double allowed = chain * test::kFloatEpsilon * expected.magnitude + 1e-37;
             CHECK(std::abs(double{out[size_t{token} * w.rows + row]} - expected.value) <= allowed);
         }
+    }
+}
+
+void check_any_batch(const KernelTable& table, const Matrix& w, const Inputs& x) {
+    const std::vector<float> together = test::multiply(table, w, x.all());
+    for (uint32_t batch = 1; batch <= 13; ++batch) {
+        std::vector<float> apart;
+        for (uint32_t first = 0; first < x.tokens; first += batch) {
+            const uint32_t count = std::min(batch, x.tokens - first);
+            const auto part = test::multiply(table, w, x.range(first, count));
+            apart.insert(apart.end(), part.begin(), part.end());
+        }
+        CHECK(test::same_bits(apart, together));
     }
 }
 
@@ -69,10 +84,12 @@ TEST_CASE("every table multiplies every type as exact arithmetic does, up to sta
                 CAPTURE(shape.rows);
                 CAPTURE(shape.tokens);
                 const uint32_t columns = test::whole_blocks(type, shape.columns);
-                const Inputs x(shape.tokens, columns, 7);
-                check_close(*table, Matrix(type, shape.rows, columns, 11), x);
-                check_close(*table, Matrix(type, shape.rows, columns, 13, Weights::kAdversarial),
-                            x);
+                for (const Form form : test::kForms) {
+                    const Inputs x(shape.tokens, columns, 7, form);
+                    check_close(*table, Matrix(type, shape.rows, columns, 11), x);
+                    check_close(*table,
+                                Matrix(type, shape.rows, columns, 13, Weights::kAdversarial), x);
+                }
             }
         }
     }
@@ -93,9 +110,11 @@ TEST_CASE("quantised products have the same bits in every table") {
                     CAPTURE(shape.tokens);
                     const uint32_t columns = test::whole_blocks(type, shape.columns);
                     const Matrix w(type, shape.rows, columns, 17, weights);
-                    const Inputs x(shape.tokens, columns, 19);
-                    CHECK(test::same_bits(test::multiply(*table, w, x.all()),
-                                          test::multiply(scalar, w, x.all())));
+                    for (const Form form : test::kForms) {
+                        const Inputs x(shape.tokens, columns, 19, form);
+                        CHECK(test::same_bits(test::multiply(*table, w, x.all()),
+                                              test::multiply(scalar, w, x.all())));
+                    }
                 }
             }
         }
@@ -103,7 +122,7 @@ TEST_CASE("quantised products have the same bits in every table") {
 }
 
 TEST_CASE("the largest sums that quants can give have the same bits in every table") {
-    constexpr uint32_t kTokens = 7;
+    constexpr uint32_t kTokens = 15;  // More than any table takes without unpacking first.
     const KernelTable& scalar = *find_kernel_table("scalar");
     for (const KernelTable* table : test::usable_tables()) {
         for (const WeightType type : test::kAllTypes) {
@@ -111,17 +130,18 @@ TEST_CASE("the largest sums that quants can give have the same bits in every tab
             CAPTURE(weight_type_traits(type).name);
             const uint32_t columns = test::whole_blocks(type, 512);
             const Matrix w(type, 64, columns, 18, Weights::kAdversarial);
-            Inputs x(kTokens, columns, 20);
-            for (uint32_t i = 0; i < kTokens * columns; ++i) {
-                // One sign throughout, alternating ones, and signs that change every few columns.
-                const uint32_t token = i / columns;
-                x.values[i] = token > 0 && (i >> (token - 1)) % 2 == 1 ? -1.0F : 1.0F;
-            }
-            scalar.quantize(x.values.data(), kTokens * columns, x.quants.data(), x.scales.data(),
-                            x.half_sums.data());
-            if (test::is_quantised(type)) {
-                CHECK(test::same_bits(test::multiply(*table, w, x.all()),
-                                      test::multiply(scalar, w, x.all())));
+            for (const Form form : test::kForms) {
+                Inputs x(kTokens, columns, 20, form);
+                for (uint32_t i = 0; i < kTokens * columns; ++i) {
+                    // One sign throughout, or signs that change every few columns.
+                    const uint32_t token = i / columns % 7;
+                    x.values[i] = token > 0 && (i >> (token - 1)) % 2 == 1 ? -1.0F : 1.0F;
+                }
+                x.quantize(scalar);
+                if (test::is_quantised(type)) {
+                    CHECK(test::same_bits(test::multiply(*table, w, x.all()),
+                                          test::multiply(scalar, w, x.all())));
+                }
             }
         }
     }
@@ -131,14 +151,16 @@ TEST_CASE("rows longer than a table takes at a time have the same bits in every 
     constexpr uint32_t kColumns = 4608;  // 64 tokens of more than 4,096 columns are two parts.
     constexpr uint32_t kTokens = 61;
     const KernelTable& scalar = *find_kernel_table("scalar");
-    const Inputs x(kTokens, kColumns, 21);
     for (const WeightType type : {WeightType::kQ4_1, WeightType::kQ8_0, WeightType::kQ6_K}) {
         const Matrix w(type, 17, kColumns, 22);
-        const std::vector<float> expected = test::multiply(scalar, w, x.all());
-        for (const KernelTable* table : test::usable_tables()) {
-            CAPTURE(table->name);
-            CAPTURE(weight_type_traits(type).name);
-            CHECK(test::same_bits(test::multiply(*table, w, x.all()), expected));
+        for (const Form form : test::kForms) {
+            const Inputs x(kTokens, kColumns, 21, form);
+            const std::vector<float> expected = test::multiply(scalar, w, x.all());
+            for (const KernelTable* table : test::usable_tables()) {
+                CAPTURE(table->name);
+                CAPTURE(weight_type_traits(type).name);
+                CHECK(test::same_bits(test::multiply(*table, w, x.all()), expected));
+            }
         }
     }
 }
@@ -151,16 +173,8 @@ TEST_CASE("a token's bits are the same alone and in any batch") {
             CAPTURE(weight_type_traits(type).name);
             const uint32_t columns = test::whole_blocks(type, 96);
             const Matrix w(type, 33, columns, 23);
-            const Inputs x(kTokens, columns, 29);
-            const std::vector<float> together = test::multiply(*table, w, x.all());
-            for (uint32_t batch = 1; batch <= 13; ++batch) {
-                std::vector<float> apart;
-                for (uint32_t first = 0; first < kTokens; first += batch) {
-                    const uint32_t count = std::min(batch, kTokens - first);
-                    const auto part = test::multiply(*table, w, x.range(first, count));
-                    apart.insert(apart.end(), part.begin(), part.end());
-                }
-                CHECK(test::same_bits(apart, together));
+            for (const Form form : test::kForms) {
+                check_any_batch(*table, w, Inputs(kTokens, columns, 29, form));
             }
         }
     }
@@ -176,20 +190,21 @@ TEST_CASE("panels can be computed in any split, and nothing but their rows is wr
             CAPTURE(weight_type_traits(type).name);
             const uint32_t columns = test::whole_blocks(type, 64);
             const Matrix w(type, 50, columns, 31);
-            const Inputs x(kTokens, columns, 37);
-            const std::vector<float> whole = test::multiply(*table, w, x.all());
-            std::vector<float> split(kTokens * kStride, kUntouched);
-            table->matmul(w.packed(), 3, 4, x.all(), split.data(), kStride);
-            CHECK(split[48] == whole[48]);
-            CHECK(split[47] == kUntouched);
-            CHECK(split[50] == kUntouched);
-            table->matmul(w.packed(), 0, 1, x.all(), split.data(), kStride);
-            table->matmul(w.packed(), 1, 3, x.all(), split.data(), kStride);
-            table->matmul(w.packed(), 2, 2, x.all(), split.data(), kStride);
-            for (uint32_t token = 0; token < kTokens; ++token) {
-                for (uint32_t row = 0; row < kStride; ++row) {
-                    const float expected = row < 50 ? whole[token * 50 + row] : kUntouched;
-                    CHECK(split[token * kStride + row] == expected);
+            for (const Form form : test::kForms) {
+                const Inputs x(kTokens, columns, 37, form);
+                const std::vector<float> whole = test::multiply(*table, w, x.all());
+                std::vector<float> split(kTokens * kStride, kUntouched);
+                table->matmul(w.packed(), 3, 4, x.all(), split.data(), kStride);
+                CHECK(split[48] == whole[48]);
+                CHECK(split[47] == kUntouched);
+                CHECK(split[50] == kUntouched);
+                table->matmul(w.packed(), 0, 1, x.all(), split.data(), kStride);
+                table->matmul(w.packed(), 1, 3, x.all(), split.data(), kStride);
+                table->matmul(w.packed(), 2, 2, x.all(), split.data(), kStride);
+                for (uint32_t i = 0; i < kTokens * kStride; ++i) {
+                    const uint32_t row = i % kStride;
+                    const float expected = row < 50 ? whole[i / kStride * 50 + row] : kUntouched;
+                    CHECK(split[i] == expected);
                 }
             }
         }
@@ -223,15 +238,16 @@ TEST_CASE("a non-finite activation block turns its token's outputs into NaN and 
             }
             CAPTURE(table->name);
             const Matrix w(type, 16, 64, 43);
-            Inputs x(3, 64, 47);
-            x.values[64 + 40] = std::numeric_limits<float>::infinity();
-            table->quantize(x.values.data() + 64, 64, x.quants.data() + 64, x.scales.data() + 2,
-                            x.half_sums.data() + 4);
-            const std::vector<float> out = test::multiply(*table, w, x.all());
-            for (uint32_t row = 0; row < 16; ++row) {
-                CHECK(std::isfinite(out[row]));
-                CHECK(std::isnan(out[16 + row]));
-                CHECK(std::isfinite(out[32 + row]));
+            for (const Form form : test::kForms) {
+                Inputs x(3, 64, 47, form);
+                x.values[64 + 40] = std::numeric_limits<float>::infinity();
+                x.quantize(*table);
+                const std::vector<float> out = test::multiply(*table, w, x.all());
+                for (uint32_t row = 0; row < 16; ++row) {
+                    CHECK(std::isfinite(out[row]));
+                    CHECK(std::isnan(out[16 + row]));
+                    CHECK(std::isfinite(out[32 + row]));
+                }
             }
         }
     }

@@ -251,35 +251,59 @@ double Matrix::value(uint32_t row, uint32_t column) const {
     return 0;
 }
 
-Inputs::Inputs(uint32_t token_count, uint32_t columns, uint64_t seed, float scale)
-    : tokens(token_count),
+Inputs::Inputs(uint32_t token_count, uint32_t columns, uint64_t seed, Form input_form)
+    : form(input_form),
+      tokens(token_count),
       k(columns),
-      values(Random(seed).normals(size_t{token_count} * columns, scale)),
-      quants(values.size()),
-      scales(size_t{tokens} * (k / kBlockColumns)),
-      half_sums(scales.size() * 2) {
-    const KernelTable* scalar = find_kernel_table("scalar");
+      values(Random(seed).normals(size_t{token_count} * columns)),
+      scales(size_t{tokens} * (k / kBlockColumns)) {
+    if (form == Form::k8Bits) {
+        quants.resize(values.size());
+        half_sums.resize(scales.size() * 2);
+    } else {
+        quants16.resize(values.size());
+        half_sums16.resize(scales.size() * 2);
+    }
+    quantize(*find_kernel_table("scalar"));
+}
+
+void Inputs::quantize(const KernelTable& table) {
     for (uint32_t token = 0; token < tokens; ++token) {
         const size_t block = size_t{token} * (k / kBlockColumns);
         const size_t first = size_t{token} * k;
-        scalar->quantize(values.data() + first, k, quants.data() + first, scales.data() + block,
-                         half_sums.data() + block * 2);
+        if (form == Form::k8Bits) {
+            table.quantize(values.data() + first, k, quants.data() + first, scales.data() + block,
+                           half_sums.data() + block * 2);
+        } else {
+            table.quantize16(values.data() + first, k, quants16.data() + first,
+                             scales.data() + block, half_sums16.data() + block * 2);
+        }
     }
 }
 
 Activations Inputs::range(uint32_t first, uint32_t count) const {
     const size_t block = size_t{first} * (k / kBlockColumns);
-    return Activations{.values = values.data() + size_t{first} * k,
-                       .quants = quants.data() + size_t{first} * k,
-                       .scales = scales.data() + block,
-                       .half_sums = half_sums.data() + block * 2,
-                       .tokens = count,
-                       .k = k};
+    Activations view{.values = values.data() + size_t{first} * k,
+                     .scales = scales.data() + block,
+                     .tokens = count,
+                     .k = k};
+    if (form == Form::k8Bits) {
+        view.quants = quants.data() + size_t{first} * k;
+        view.half_sums = half_sums.data() + block * 2;
+    } else {
+        view.quants16 = quants16.data() + size_t{first} * k;
+        view.half_sums16 = half_sums16.data() + block * 2;
+    }
+    return view;
 }
 
 double Inputs::quantised(uint32_t token, uint32_t column) const {
+    constexpr uint32_t kPlaces[] = {0, 2, 1, 3};
     const size_t block = size_t{token} * (k / kBlockColumns) + column / kBlockColumns;
-    return double{scales[block]} * quants[size_t{token} * k + column];
+    const size_t first = size_t{token} * k;
+    const int quant = form == Form::k8Bits ? quants[first + column]
+                                           : quants16[first + column / 4 * 4 + kPlaces[column % 4]];
+    return double{scales[block]} * quant;
 }
 
 double half_to_double(uint16_t half) {

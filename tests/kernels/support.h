@@ -73,22 +73,33 @@ private:
     std::byte* packed_ = nullptr;
 };
 
+// Of which quantised form a product's inputs are.
+enum class Form { k8Bits, k16Bits };
+
+inline constexpr Form kForms[] = {Form::k8Bits, Form::k16Bits};
+
 // `tokens` vectors of k values with their quantised form.
 class Inputs {
 public:
-    Inputs(uint32_t tokens, uint32_t k, uint64_t seed, float scale = 1);
+    Inputs(uint32_t tokens, uint32_t k, uint64_t seed, Form form = Form::k8Bits);
+
+    // From `values` once more.
+    void quantize(const KernelTable& table);
 
     Activations all() const { return range(0, tokens); }
 
     Activations range(uint32_t first, uint32_t count) const;
     double quantised(uint32_t token, uint32_t column) const;
 
+    const Form form;
     const uint32_t tokens;
     const uint32_t k;
     std::vector<float> values;
     std::vector<int8_t> quants;
-    std::vector<float> scales;
     std::vector<int16_t> half_sums;
+    std::vector<int16_t> quants16;
+    std::vector<int32_t> half_sums16;
+    std::vector<float> scales;
 };
 
 double half_to_double(uint16_t half);

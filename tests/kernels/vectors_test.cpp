@@ -33,6 +33,22 @@ Quantised quantize(const KernelTable& table, const std::vector<float>& values) {
     return out;
 }
 
+struct Quantised16 {
+    std::vector<int16_t> quants;
+    std::vector<float> scales;
+    std::vector<int32_t> half_sums;
+};
+
+Quantised16 quantize16(const KernelTable& table, const std::vector<float>& values) {
+    const size_t blocks = values.size() / kBlockColumns;
+    Quantised16 out{.quants = std::vector<int16_t>(values.size()),
+                    .scales = std::vector<float>(blocks),
+                    .half_sums = std::vector<int32_t>(blocks * 2)};
+    table.quantize16(values.data(), static_cast<uint32_t>(values.size()), out.quants.data(),
+                     out.scales.data(), out.half_sums.data());
+    return out;
+}
+
 // 32 blocks: ordinary, huge, tiny, below the floor, denormal, zero, and of mixed magnitudes.
 std::vector<float> adversarial_values() {
     Random random(3);
@@ -113,33 +129,50 @@ TEST_CASE("quantisation has the same bits in every table") {
     }
 }
 
-TEST_CASE("two terms hold the rounded values and, rounded again, what was lost") {
+TEST_CASE("16 bits hold the nearest of 32,767 steps, in the order of int16 weights") {
+    std::vector<float> values = adversarial_values();
+    values[0] = kQuant16Max;  // Products that end in .5 again.
+    constexpr uint32_t kPlaces[] = {0, 2, 1, 3};
+    for (const KernelTable* table : test::usable_tables()) {
+        CAPTURE(table->name);
+        const Quantised16 out = quantize16(*table, values);
+        const auto blocks = static_cast<uint32_t>(out.scales.size());
+        for (uint32_t block = 0; block < blocks; ++block) {
+            const float* first = values.data() + size_t{block} * kBlockColumns;
+            float max = 0;
+            int32_t sums[2] = {};
+            for (uint32_t i = 0; i < kBlockColumns; ++i) {
+                max = std::max(max, std::abs(first[i]));
+            }
+            const bool zero = max < kQuantizeFloor;
+            CHECK(out.scales[block] == (zero ? 0.0F : max / kQuant16Max));
+            for (uint32_t i = 0; i < kBlockColumns; ++i) {
+                const int quant = out.quants[block * kBlockColumns + i / 4 * 4 + kPlaces[i % 4]];
+                sums[i / (kBlockColumns / 2)] += quant;
+                const double exact = zero ? 0 : double{first[i]} / (double{max} / kQuant16Max);
+                CHECK(std::abs(quant - exact) <= 0.5 + kQuant16Max * 3 * kFloatEpsilon);
+                CHECK(std::abs(quant) <= kQuant16Max);
+            }
+            CHECK(out.half_sums[block] == sums[0]);
+            CHECK(out.half_sums[blocks + block] == sums[1]);
+        }
+    }
+}
+
+TEST_CASE("rounding to 16 bits has the same bits in every table") {
     const KernelTable& scalar = *find_kernel_table("scalar");
     std::vector<float> values = adversarial_values();
     values[100] = kInfinity;
+    values[200] = -kInfinity;
     values[300] = kNan;
-    const auto k = static_cast<uint32_t>(values.size());
-    const Quantised first = quantize(scalar, values);
-    std::vector<float> rest(k);
-    for (uint32_t i = 0; i < k; ++i) {
-        rest[i] = values[i] - first.scales[i / kBlockColumns] * static_cast<float>(first.quants[i]);
-    }
-    const Quantised second = quantize(scalar, rest);
+    const Quantised16 expected = quantize16(scalar, values);
+    CHECK(std::isnan(expected.scales[100 / kBlockColumns]));
     for (const KernelTable* table : test::usable_tables()) {
         CAPTURE(table->name);
-        Quantised both(2 * k);
-        table->quantize_two_terms(values.data(), k, both.quants.data(), both.scales.data(),
-                                  both.half_sums.data());
-        const auto holds = [](const auto& all, const auto& front, const auto& back) {
-            const auto middle = all.begin() + static_cast<ptrdiff_t>(front.size());
-            return std::equal(all.begin(), middle, front.begin()) &&
-                   std::equal(middle, all.end(), back.begin());
-        };
-        CHECK(holds(both.quants, first.quants, second.quants));
-        CHECK(holds(both.half_sums, first.half_sums, second.half_sums));
-        std::vector<float> scales = first.scales;
-        scales.insert(scales.end(), second.scales.begin(), second.scales.end());
-        CHECK(test::same_bits(both.scales, scales));
+        const Quantised16 out = quantize16(*table, values);
+        CHECK(out.quants == expected.quants);
+        CHECK(out.half_sums == expected.half_sums);
+        CHECK(test::same_bits(out.scales, expected.scales));
     }
 }
 

@@ -2,7 +2,8 @@
 // lane by lane from Intel's definitions, under their own names. So kernels/avx512_vnni.cpp,
 // compiled with this folder in front of the compiler's headers, is tested on any machine with AVX2.
 // Results are those of the instructions bit for bit, but for scalef's and roundscale's special
-// cases, which only exp_lanes uses.
+// cases, which only exp_lanes uses. Each is a call: inlined, the kernels' unrolled tiles would take
+// the compiler many minutes.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -49,19 +50,19 @@ using W = Lanes<uint16_t>;
 using S = Lanes<int16_t>;
 using B = Lanes<uint8_t>;
 
-inline __m512 set1_ps(float a) {
+[[gnu::noinline]] inline __m512 set1_ps(float a) {
     return each<float>([&](int) { return a; });
 }
-inline __m512i set1_epi32(int a) {
+[[gnu::noinline]] inline __m512i set1_epi32(int a) {
     return each<int32_t>([&](int) { return a; });
 }
-inline __m512i set1_epi16(short a) {
+[[gnu::noinline]] inline __m512i set1_epi16(short a) {
     return each<int16_t>([&](int) { return a; });
 }
-inline __m512i set1_epi8(char a) {
+[[gnu::noinline]] inline __m512i set1_epi8(char a) {
     return each<uint8_t>([&](int) { return static_cast<uint8_t>(a); });
 }
-inline __m512i set4_epi32(int d, int c, int b, int a) {
+[[gnu::noinline]] inline __m512i set4_epi32(int d, int c, int b, int a) {
     const int four[] = {a, b, c, d};
     return each<int32_t>([&](int i) { return four[i % 4]; });
 }
@@ -70,20 +71,20 @@ inline __m512i set_epi32(Ints... from_highest) {
     const int all[] = {from_highest...};
     return each<int32_t>([&](int i) { return all[15 - i]; });
 }
-inline __m512 loadu_ps(const void* p) {
+[[gnu::noinline]] inline __m512 loadu_ps(const void* p) {
     __m512 v;
     std::memcpy(&v, p, sizeof v);
     return v;
 }
-inline __m512i loadu_si512(const void* p) {
+[[gnu::noinline]] inline __m512i loadu_si512(const void* p) {
     __m512i v;
     std::memcpy(&v, p, sizeof v);
     return v;
 }
-inline void storeu(void* p, const void* v) {
+[[gnu::noinline]] inline void storeu(void* p, const void* v) {
     std::memcpy(p, v, 64);
 }
-inline __m512 maskz_loadu_ps(__mmask16 m, const void* p) {
+[[gnu::noinline]] inline __m512 maskz_loadu_ps(__mmask16 m, const void* p) {
     return each<float>([&](int i) {
         float a = 0;
         if ((m >> i & 1) != 0) {
@@ -92,7 +93,7 @@ inline __m512 maskz_loadu_ps(__mmask16 m, const void* p) {
         return a;
     });
 }
-inline __m512i maskz_loadu_epi32(__mmask16 m, const void* p) {
+[[gnu::noinline]] inline __m512i maskz_loadu_epi32(__mmask16 m, const void* p) {
     return each<int32_t>([&](int i) {
         int32_t a = 0;
         if ((m >> i & 1) != 0) {
@@ -101,17 +102,17 @@ inline __m512i maskz_loadu_epi32(__mmask16 m, const void* p) {
         return a;
     });
 }
-inline __m512 mask_load_ps(__m512 other, __mmask16 m, const void* p) {
+[[gnu::noinline]] inline __m512 mask_load_ps(__m512 other, __mmask16 m, const void* p) {
     const F a(maskz_loadu_ps(m, p));
     const F b(other);
     return each<float>([&](int i) { return (m >> i & 1) != 0 ? a.lane[i] : b.lane[i]; });
 }
-inline __m512 mask_mov_ps(__m512 other, __mmask16 m, __m512 a) {
+[[gnu::noinline]] inline __m512 mask_mov_ps(__m512 other, __mmask16 m, __m512 a) {
     const F x(a);
     const F y(other);
     return each<float>([&](int i) { return (m >> i & 1) != 0 ? x.lane[i] : y.lane[i]; });
 }
-inline void mask_storeu_ps(void* p, __mmask16 m, __m512 v) {
+[[gnu::noinline]] inline void mask_storeu_ps(void* p, __mmask16 m, __m512 v) {
     const F a(v);
     for (int i = 0; i < 16; ++i) {
         if ((m >> i & 1) != 0) {
@@ -119,7 +120,7 @@ inline void mask_storeu_ps(void* p, __mmask16 m, __m512 v) {
         }
     }
 }
-inline void mask_storeu_epi16_256(void* p, __mmask16 m, __m256i v) {
+[[gnu::noinline]] inline void mask_storeu_epi16_256(void* p, __mmask16 m, __m256i v) {
     uint16_t a[16];
     std::memcpy(a, &v, sizeof a);
     for (int i = 0; i < 16; ++i) {
@@ -134,62 +135,62 @@ inline __m512 floats(__m512 a, __m512 b, const Function& function) {
     const F y(b);
     return each<float>([&](int i) { return function(x.lane[i], y.lane[i]); });
 }
-inline __m512 add_ps(__m512 a, __m512 b) {
+[[gnu::noinline]] inline __m512 add_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) { return x + y; });
 }
-inline __m512 sub_ps(__m512 a, __m512 b) {
+[[gnu::noinline]] inline __m512 sub_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) { return x - y; });
 }
-inline __m512 mul_ps(__m512 a, __m512 b) {
+[[gnu::noinline]] inline __m512 mul_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) { return x * y; });
 }
-inline __m512 div_ps(__m512 a, __m512 b) {
+[[gnu::noinline]] inline __m512 div_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) { return x / y; });
 }
-inline __m512 max_ps(__m512 a, __m512 b) {  // The second operand for NaN.
+[[gnu::noinline]] inline __m512 max_ps(__m512 a, __m512 b) {  // The second operand for NaN.
     return floats(a, b, [](float x, float y) { return x > y ? x : y; });
 }
-inline __m512 min_ps(__m512 a, __m512 b) {
+[[gnu::noinline]] inline __m512 min_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) { return x < y ? x : y; });
 }
-inline __m512 fmadd_ps(__m512 a, __m512 b, __m512 c) {
+[[gnu::noinline]] inline __m512 fmadd_ps(__m512 a, __m512 b, __m512 c) {
     const F x(a);
     const F y(b);
     const F z(c);
     return each<float>([&](int i) { return std::fma(x.lane[i], y.lane[i], z.lane[i]); });
 }
-inline __m512 fnmadd_ps(__m512 a, __m512 b, __m512 c) {
+[[gnu::noinline]] inline __m512 fnmadd_ps(__m512 a, __m512 b, __m512 c) {
     const F x(a);
     const F y(b);
     const F z(c);
     return each<float>([&](int i) { return std::fma(-x.lane[i], y.lane[i], z.lane[i]); });
 }
-inline __m512 fmaddsub_ps(__m512 a, __m512 b, __m512 c) {
+[[gnu::noinline]] inline __m512 fmaddsub_ps(__m512 a, __m512 b, __m512 c) {
     const F x(a);
     const F y(b);
     const F z(c);
     return each<float>(
         [&](int i) { return std::fma(x.lane[i], y.lane[i], i % 2 == 0 ? -z.lane[i] : z.lane[i]); });
 }
-inline __m512 scalef_ps(__m512 a, __m512 b) {
+[[gnu::noinline]] inline __m512 scalef_ps(__m512 a, __m512 b) {
     return floats(a, b, [](float x, float y) {
         return std::isnan(y) ? y : std::ldexp(x, static_cast<int>(std::floor(y)));
     });
 }
-inline __m512 roundscale_ps(__m512 a, int) {
+[[gnu::noinline]] inline __m512 roundscale_ps(__m512 a, int) {
     return floats(a, a, [](float x, float) { return std::nearbyint(x); });
 }
-inline __m512 permutexvar_ps(__m512i index, __m512 a) {
+[[gnu::noinline]] inline __m512 permutexvar_ps(__m512i index, __m512 a) {
     const U k(index);
     const F x(a);
     return each<float>([&](int i) { return x.lane[k.lane[i] & 15]; });
 }
-inline __m512 permute_ps(__m512 a, int control) {
+[[gnu::noinline]] inline __m512 permute_ps(__m512 a, int control) {
     const F x(a);
     return each<float>([&](int i) { return x.lane[i / 4 * 4 + (control >> (i % 4 * 2) & 3)]; });
 }
 // The order of the compiler's own reduction: halves are added until one lane is left.
-inline float reduce_add_ps(__m512 a) {
+[[gnu::noinline]] inline float reduce_add_ps(__m512 a) {
     F x(a);
     for (int half = 8; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i) {
@@ -198,7 +199,7 @@ inline float reduce_add_ps(__m512 a) {
     }
     return x.lane[0];
 }
-inline float reduce_max_ps(__m512 a) {
+[[gnu::noinline]] inline float reduce_max_ps(__m512 a) {
     F x(a);
     for (int half = 8; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i) {
@@ -207,7 +208,7 @@ inline float reduce_max_ps(__m512 a) {
     }
     return x.lane[0];
 }
-inline int reduce_add_epi32(__m512i a) {
+[[gnu::noinline]] inline int reduce_add_epi32(__m512i a) {
     const U x(a);
     uint32_t sum = 0;
     for (const uint32_t lane : x.lane) {
@@ -215,7 +216,7 @@ inline int reduce_add_epi32(__m512i a) {
     }
     return static_cast<int>(sum);
 }
-inline uint32_t reduce_max_epu32(__m512i a) {
+[[gnu::noinline]] inline uint32_t reduce_max_epu32(__m512i a) {
     const U x(a);
     uint32_t max = 0;
     for (const uint32_t lane : x.lane) {
@@ -223,7 +224,7 @@ inline uint32_t reduce_max_epu32(__m512i a) {
     }
     return max;
 }
-inline float cvtss_f32(__m512 a) {
+[[gnu::noinline]] inline float cvtss_f32(__m512 a) {
     return F(a).lane[0];
 }
 template <typename Lane, typename Function>
@@ -232,38 +233,38 @@ inline __m512i integers(__m512i a, __m512i b, const Function& function) {
     const Lanes<Lane> y(b);
     return each<Lane>([&](int i) { return function(x.lane[i], y.lane[i]); });
 }
-inline __m512i add_epi32(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i add_epi32(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x + y; });
 }
-inline __m512i sub_epi32(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i sub_epi32(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x - y; });
 }
-inline __m512i mullo_epi32(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i mullo_epi32(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x * y; });
 }
-inline __m512i max_epu32(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i max_epu32(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x > y ? x : y; });
 }
-inline __m512i and_si512(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i and_si512(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x & y; });
 }
-inline __m512i or_si512(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i or_si512(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x | y; });
 }
-inline __m512i xor_si512(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i xor_si512(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x ^ y; });
 }
-inline __m512i add_epi8(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i add_epi8(__m512i a, __m512i b) {
     return integers<uint8_t>(a, b, [](uint8_t x, uint8_t y) { return x + y; });
 }
-inline __m512i mask_add_epi8(__m512i other, __mmask64 m, __m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i mask_add_epi8(__m512i other, __mmask64 m, __m512i a, __m512i b) {
     const B x(a);
     const B y(b);
     const B z(other);
     return each<uint8_t>(
         [&](int i) { return (m >> i & 1) != 0 ? x.lane[i] + y.lane[i] : z.lane[i]; });
 }
-inline __mmask64 test_epi8_mask(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __mmask64 test_epi8_mask(__m512i a, __m512i b) {
     const B x(a);
     const B y(b);
     __mmask64 m = 0;
@@ -272,36 +273,36 @@ inline __mmask64 test_epi8_mask(__m512i a, __m512i b) {
     }
     return m;
 }
-inline __m512i slli_epi32(__m512i a, unsigned n) {
+[[gnu::noinline]] inline __m512i slli_epi32(__m512i a, unsigned n) {
     return integers<uint32_t>(a, a, [&](uint32_t x, uint32_t) { return x << n; });
 }
-inline __m512i srai_epi32(__m512i a, unsigned n) {
+[[gnu::noinline]] inline __m512i srai_epi32(__m512i a, unsigned n) {
     return integers<int32_t>(a, a, [&](int32_t x, int32_t) { return x >> n; });
 }
-inline __m512i slli_epi16(__m512i a, unsigned n) {
+[[gnu::noinline]] inline __m512i slli_epi16(__m512i a, unsigned n) {
     return integers<uint16_t>(a, a, [&](uint16_t x, uint16_t) { return x << n; });
 }
-inline __m512i srli_epi16(__m512i a, unsigned n) {
+[[gnu::noinline]] inline __m512i srli_epi16(__m512i a, unsigned n) {
     return integers<uint16_t>(a, a, [&](uint16_t x, uint16_t) { return x >> n; });
 }
-inline __m512i srl_epi16(__m512i a, __m128i count) {
+[[gnu::noinline]] inline __m512i srl_epi16(__m512i a, __m128i count) {
     return srli_epi16(a, static_cast<unsigned>(_mm_cvtsi128_si32(count)));
 }
-inline __m512i shuffle_epi8(__m512i a, __m512i control) {
+[[gnu::noinline]] inline __m512i shuffle_epi8(__m512i a, __m512i control) {
     const B x(a);
     const B c(control);
     return each<uint8_t>([&](int i) {
         return (c.lane[i] & 0x80) != 0 ? 0 : x.lane[i / 16 * 16 + (c.lane[i] & 15)];
     });
 }
-inline __m512i madd_epi16(__m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i madd_epi16(__m512i a, __m512i b) {
     const S x(a);
     const S y(b);
     return each<int32_t>([&](int i) {
         return x.lane[2 * i] * y.lane[2 * i] + x.lane[2 * i + 1] * y.lane[2 * i + 1];
     });
 }
-inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
+[[gnu::noinline]] inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
     const I s(sum);
     const B x(a);
     const B y(b);
@@ -313,21 +314,32 @@ inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
         return out;
     });
 }
-inline __m512 cvtepi32_ps(__m512i a) {
+[[gnu::noinline]] inline __m512i dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
+    return add_epi32(sum, madd_epi16(a, b));
+}
+[[gnu::noinline]] inline __m512 cvtepi32_ps(__m512i a) {
     const I x(a);
     return each<float>([&](int i) { return static_cast<float>(x.lane[i]); });
 }
-inline __m512i cvtps_epi32(__m512 a) {  // To nearest, ties to even.
+[[gnu::noinline]] inline __m512i cvtps_epi32(__m512 a) {  // To nearest, ties to even.
     const F x(a);
     return each<int32_t>([&](int i) { return std::lrintf(x.lane[i]); });
 }
-inline __m128i cvtepi32_epi8(__m512i a) {
+[[gnu::noinline]] inline __m128i cvtepi32_epi8(__m512i a) {
     const U x(a);
     uint8_t bytes[16];
     for (int i = 0; i < 16; ++i) {
         bytes[i] = static_cast<uint8_t>(x.lane[i]);
     }
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+[[gnu::noinline]] inline __m256i cvtepi32_epi16(__m512i a) {
+    const U x(a);
+    uint16_t words[16];
+    for (int i = 0; i < 16; ++i) {
+        words[i] = static_cast<uint16_t>(x.lane[i]);
+    }
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
 }
 template <typename Narrow, typename Vector>
 inline __m512i widen(const Vector& a) {
@@ -336,26 +348,26 @@ inline __m512i widen(const Vector& a) {
     std::memcpy(narrow, &a, sizeof narrow);
     return each<int32_t>([&](int i) { return static_cast<int32_t>(narrow[i]); });
 }
-inline __m512 join(__m256 low, __m256 high) {
+[[gnu::noinline]] inline __m512 join(__m256 low, __m256 high) {
     __m512 out;
     std::memcpy(&out, &low, 32);
     std::memcpy(reinterpret_cast<char*>(&out) + 32, &high, 32);
     return out;
 }
-inline __m256 half(__m512 a, int which) {
+[[gnu::noinline]] inline __m256 half(__m512 a, int which) {
     __m256 out;
     std::memcpy(&out, reinterpret_cast<const char*>(&a) + 32 * which, 32);
     return out;
 }
-inline __m512 cvtph_ps(__m256i a) {
+[[gnu::noinline]] inline __m512 cvtph_ps(__m256i a) {
     return join(_mm256_cvtph_ps(_mm256_castsi256_si128(a)),
                 _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1)));
 }
-inline __m256i cvtps_ph(__m512 a) {
+[[gnu::noinline]] inline __m256i cvtps_ph(__m512 a) {
     return _mm256_setr_m128i(_mm256_cvtps_ph(half(a, 0), _MM_FROUND_TO_NEAREST_INT),
                              _mm256_cvtps_ph(half(a, 1), _MM_FROUND_TO_NEAREST_INT));
 }
-inline __m512i broadcast_i32x4(__m128i a) {
+[[gnu::noinline]] inline __m512i broadcast_i32x4(__m128i a) {
     __m512i out;
     for (int i = 0; i < 4; ++i) {
         std::memcpy(reinterpret_cast<char*>(&out) + 16 * i, &a, 16);
@@ -427,9 +439,11 @@ inline __m512i broadcast_i32x4(__m128i a) {
 #define _mm512_shuffle_epi8 portable_avx512::shuffle_epi8
 #define _mm512_madd_epi16 portable_avx512::madd_epi16
 #define _mm512_dpbusd_epi32 portable_avx512::dpbusd_epi32
+#define _mm512_dpwssd_epi32 portable_avx512::dpwssd_epi32
 #define _mm512_cvtepi32_ps portable_avx512::cvtepi32_ps
 #define _mm512_cvtps_epi32 portable_avx512::cvtps_epi32
 #define _mm512_cvtepi32_epi8 portable_avx512::cvtepi32_epi8
+#define _mm512_cvtepi32_epi16 portable_avx512::cvtepi32_epi16
 #define _mm512_cvtepi8_epi32 portable_avx512::widen<int8_t>
 #define _mm512_cvtepu8_epi32 portable_avx512::widen<uint8_t>
 #define _mm512_cvtepu16_epi32 portable_avx512::widen<uint16_t>
