@@ -11,6 +11,7 @@ QUESTIONS = ["Name the capital city of France.", "Name a colour.", "Count to fiv
 
 
 def told(client, question):
+    """Text, and tokens of prompt and answer: how many were cached differs from time to time."""
     answer = client.chat.completions.create(
         model="small", messages=[{"role": "user", "content": question}], max_tokens=40,
         temperature=0, stream=True, stream_options={"include_usage": True})
@@ -18,7 +19,7 @@ def told(client, question):
     for chunk in answer:
         usage = chunk.usage or usage
         text += "".join(choice.delta.content or "" for choice in chunk.choices)
-    return text, usage
+    return text, usage.prompt_tokens, usage.completion_tokens
 
 
 def test_eight_streams_at_once_say_what_each_says_alone(client):
