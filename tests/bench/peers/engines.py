@@ -8,12 +8,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROMPT, ANSWER, PREFILL = 128, 128, 512
 
 
-def output_of(command):
+def output_of(command, with_errors=False):
     done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    errors = done.stderr.decode(errors="replace")
     if done.returncode != 0:
-        tail = done.stderr.decode(errors="replace")[-2000:]
-        raise RuntimeError(f"{command[0]} failed ({done.returncode}):\n{tail}")
-    return done.stdout.decode()
+        raise RuntimeError(f"{command[0]} failed ({done.returncode}):\n{errors[-2000:]}")
+    return done.stdout.decode() + (errors if with_errors else "")
 
 
 def json_lines(text):
@@ -58,7 +58,7 @@ def batched(binaries, model, threads, batches, flags):
     context = max(batches) * (PROMPT + ANSWER)
     text = output_of([binaries / "llama-batched-bench", "-m", model, "-c", context, "-b", 2048,
                       "-ub", 512, "-npp", PROMPT, "-ntg", ANSWER, "-npl",
-                      ",".join(map(str, batches)), "-t", threads, *flags])
+                      ",".join(map(str, batches)), "-t", threads, *flags], with_errors=True)
     figures = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
