@@ -1,35 +1,13 @@
 #include "base/cores.h"
 
+#include "base/control_group.h"
+
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <sched.h>
 
 namespace rekindle {
 namespace {
-
-constexpr const char* kCgroupRoot = "/sys/fs/cgroup";
-constexpr uint32_t kDepthMax = 64;  // Of nested control groups.
-
-std::string read_file(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// The path of the cgroup v2 line "0::/path"; empty without one.
-std::string unified_path(std::string_view memberships) {
-    constexpr std::string_view kPrefix = "0::";
-    while (!memberships.empty()) {
-        const size_t end = std::min(memberships.find('\n'), memberships.size());
-        const std::string_view line = memberships.substr(0, end);
-        if (line.starts_with(kPrefix)) {
-            return std::string(line.substr(kPrefix.size()));
-        }
-        memberships.remove_prefix(std::min(end + 1, memberships.size()));
-    }
-    return {};
-}
 
 uint32_t affinity_cores() {
     cpu_set_t set;
@@ -58,25 +36,19 @@ std::optional<double> parse_cpu_max(std::string_view text) {
 }
 
 std::optional<double> cgroup_cpu_limit(std::string_view memberships, const std::string& root) {
-    std::string path = unified_path(memberships);
     std::optional<double> tightest;
-    for (uint32_t depth = 0; depth < kDepthMax; ++depth) {
-        const auto limit = parse_cpu_max(read_file(root + path + "/cpu.max"));
+    for (const std::string& folder : control_group_folders(memberships, root)) {
+        const auto limit = parse_cpu_max(read_small_file(folder + "/cpu.max"));
         if (limit) {
             tightest = std::min(tightest.value_or(*limit), *limit);
         }
-        const size_t slash = path.rfind('/');
-        if (path.empty() || slash == std::string::npos) {
-            break;
-        }
-        path.resize(slash);
     }
     return tightest;
 }
 
 uint32_t usable_cores() {
     const uint32_t cores = affinity_cores();
-    const auto limit = cgroup_cpu_limit(read_file("/proc/self/cgroup"), kCgroupRoot);
+    const auto limit = cgroup_cpu_limit(read_small_file("/proc/self/cgroup"), kCgroupRoot);
     if (!limit || *limit >= cores) {
         return cores;
     }

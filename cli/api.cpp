@@ -36,6 +36,13 @@ Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request
     return response;
 }
 
+Result<HttpResponse> send_for_lines(HttpClient& client, const HttpRequest& request,
+                                    const LineSplitter::OnLine& on_line) {
+    LineSplitter lines;
+    return send_checked(client, request,
+                        [&](std::string_view bytes) { return lines.feed(bytes, on_line); });
+}
+
 Result<json::object> send_for_json(HttpClient& client, const HttpRequest& request) {
     const auto response = send_checked(client, request);
     if (!response) {

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "cli/http_client.h"
+#include "cli/line_stream.h"
 
 #include <cstdint>
 #include <string>
@@ -15,6 +16,9 @@ namespace rekindle::cli {
 Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request);
 Result<HttpResponse> send_checked(HttpClient& client, const HttpRequest& request,
                                   const HttpClient::OnBody& on_body);
+// A line of the answer at a time, for answers in NDJSON.
+Result<HttpResponse> send_for_lines(HttpClient& client, const HttpRequest& request,
+                                    const LineSplitter::OnLine& on_line);
 
 // The JSON object that answers a request, or a GET of `target`.
 Result<json::object> send_for_json(HttpClient& client, const HttpRequest& request);

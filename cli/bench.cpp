@@ -1,7 +1,6 @@
 #include "cli/api.h"
 #include "cli/bench_text.h"
 #include "cli/interrupts.h"
-#include "cli/line_stream.h"
 #include "cli/terminal.h"
 #include "cli/values.h"
 #include "cli/verb.h"
@@ -86,12 +85,8 @@ public:
         }
         HttpClient client(context.endpoint, &*interrupts);
         BenchReader reader(!context.json);
-        LineSplitter lines;
-        const LineSplitter::OnLine on_line = [&reader](std::string_view line) {
-            return reader.take_line(line);
-        };
-        const auto response = send_checked(
-            client, request(), [&](std::string_view bytes) { return lines.feed(bytes, on_line); });
+        const auto response = send_for_lines(
+            client, request(), [&reader](std::string_view line) { return reader.take_line(line); });
         if (!response) {
             return response.error();
         }

@@ -128,7 +128,8 @@ std::string bench_progress_text(const json::object& line) {
 std::string bench_text(const json::object& bench) {
     const std::vector<json::object> rows = objects_of(bench, "rows");
     std::string out = cases_table(rows) + "\n" + limits_text(bench);
-    out += fmt::format("kernels   {}\n", printable(text_member(bench, "kernels")));
+    out += fmt::format("kernels   {}, KV cache {}\n", printable(text_member(bench, "kernels")),
+                       printable(text_member(bench, "kv_type")));
     for (const json::object& row : rows) {
         const std::vector<json::object> ops = objects_of(row, "ops");
         if (!ops.empty()) {

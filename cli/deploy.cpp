@@ -2,83 +2,26 @@
 #include "cli/api.h"
 #include "cli/deploy_input.h"
 #include "cli/interrupts.h"
-#include "cli/line_stream.h"
+#include "cli/local_socket.h"
 #include "cli/plan_text.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "cli/values.h"
 #include "cli/verb.h"
+#include "cli/work.h"
 #include "daemon/api/canonical_json.h"
 
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 #include <optional>
-#include <unistd.h>
 #include <utility>
 
 namespace rekindle::cli {
 
 namespace {
 
-constexpr const char* kNodeRoute = "/admin/v1/node";
 constexpr const char* kDeployRoute = "/admin/v1/deployments";
-
-// The daemon's Unix socket, when a descriptor can be passed there. A loopback port may be forwarded
-// from another machine: only a socket that gives the same account of itself is the same daemon.
-Result<std::optional<Endpoint>> local_socket(HttpClient& client) {
-    const auto node = get_json(client, kNodeRoute);
-    if (!node) {
-        return node.error();
-    }
-    if (!client.endpoint().unix_socket.empty()) {
-        return std::optional(client.endpoint());
-    }
-    const std::string path = text_member(*node, "admin_socket");
-    if (!client.endpoint().same_host || !path.starts_with('/') ||
-        access(path.c_str(), R_OK | W_OK) != 0) {
-        return std::optional<Endpoint>();
-    }
-    HttpClient socket_client(unix_endpoint(path), client.interrupts());
-    const auto same = get_json(socket_client, kNodeRoute);
-    if (!same || *same != *node) {
-        return std::optional<Endpoint>();
-    }
-    return std::optional(socket_client.endpoint());
-}
-
-// What the daemon says line by line while it works.
-class DeployReader {
-public:
-    explicit DeployReader(Progress& progress) : progress_(progress) {}
-
-    Result<void> take_line(std::string_view line) {
-        if (line.empty()) {
-            return {};
-        }
-        auto object = parse_object(line);
-        if (!object) {
-            return object.error();
-        }
-        if (const json::value* error = object->if_contains("error")) {
-            return error_of_object(*error);
-        }
-        if (const json::value* deployment = object->if_contains("deployment");
-            deployment != nullptr && deployment->is_object()) {
-            deployment_ = deployment->get_object();
-            return {};
-        }
-        progress_.update(text_member(*object, "phase"), count_member(*object, "done"),
-                         count_member(*object, "total"));
-        return {};
-    }
-
-    const std::optional<json::object>& deployment() const noexcept { return deployment_; }
-
-private:
-    Progress& progress_;
-    std::optional<json::object> deployment_;
-};
 
 HttpRequest request_of(const DeployInput& input, bool by_descriptor, Progress& progress) {
     HttpRequest request;
@@ -123,23 +66,8 @@ Result<json::object> deploy_input(HttpClient& client, const DeployInput& input,
     }
     HttpClient uploader(destination->endpoint, client.interrupts());
     Progress progress(progress_shown);
-    DeployReader reader(progress);
-    LineSplitter lines;
-    const LineSplitter::OnLine on_line = [&](std::string_view line) {
-        return reader.take_line(line);
-    };
-    const auto response =
-        send_checked(uploader, request_of(input, destination->by_descriptor, progress),
-                     [&](std::string_view bytes) { return lines.feed(bytes, on_line); });
-    progress.finish();
-    if (!response) {
-        return response.error();
-    }
-    if (!reader.deployment()) {
-        return Error{ErrorCode::kIo,
-                     "the daemon stopped before the deployment was complete: try again"};
-    }
-    return *reader.deployment();
+    return send_work(uploader, request_of(input, destination->by_descriptor, progress),
+                     "deployment", progress);
 }
 
 Result<json::object> plan_of(HttpClient& client, const DeployInput& input, bool progress_shown) {
@@ -169,7 +97,9 @@ public:
     explicit Deploy(CLI::App* command) : Verb(command) {
         command
             ->add_option("file", options_.file,
-                         "Manifest (.yaml, .yml, .json) or model file (GGUF)")
+                         "Manifest (.yaml, .yml, .json), or model file (GGUF): a path, https://…, "
+                         "hf://OWNER/NAME[@REV]/FILE or s3://BUCKET/KEY, with #sha256=DIGEST to "
+                         "be sure")
             ->required();
         command->add_option("--name", options_.name,
                             "Model name for clients (default: from the file's name)");
@@ -196,7 +126,9 @@ public:
 
     Result<void> run(const VerbContext& context) override {
         if (options_.name.empty() && !is_manifest_path(options_.file)) {
-            auto name = derive_model_name(options_.file);
+            const bool address = daemon::api::is_file_address(options_.file);
+            const size_t end = address ? options_.file.find_first_of("?#") : std::string::npos;
+            auto name = derive_model_name(options_.file.substr(0, end));
             if (!name) {
                 return name.error();
             }

@@ -1,6 +1,7 @@
 #include "cli/deploy_input.h"
 
 #include "base/decimal.h"
+#include "base/hash.h"
 #include "base/units.h"
 #include "cli/values.h"
 #include "daemon/api/canonical_json.h"
@@ -45,13 +46,46 @@ Result<std::string> idle_text(const std::string& flag) {
     return api::canonical_duration(*idle);
 }
 
+struct PinnedAddress {
+    std::string address;
+    std::string digest;  // "sha256:…"; empty: none.
+};
+
+// "https://…/m.gguf#sha256=…"
+Result<PinnedAddress> split_address(const std::string& text) {
+    constexpr std::string_view kPin = "sha256=";
+    const size_t mark = text.find('#');
+    if (mark == std::string::npos) {
+        return PinnedAddress{.address = text, .digest = {}};
+    }
+    const std::string pin = text.substr(mark + 1);
+    const auto digest = parse_sha256(pin.starts_with(kPin) ? pin.substr(kPin.size()) : "");
+    if (!digest) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "what follows # in an address must be sha256= and 64 hexadecimal digits"};
+    }
+    return PinnedAddress{.address = text.substr(0, mark), .digest = "sha256:" + to_hex(*digest)};
+}
+
 // The manifest that says what the flags say.
 Result<std::string> manifest_of(const DeployFlags& flags) {
     auto checked = check_flags(flags);
     if (!checked) {
         return checked.error();
     }
-    json::object manifest{{"rekindle", 1}, {"name", flags.name}, {"model", "file:" + flags.file}};
+    json::object manifest{{"rekindle", 1}, {"name", flags.name}};
+    if (api::is_file_address(flags.file)) {
+        auto pinned = split_address(flags.file);
+        if (!pinned) {
+            return pinned.error();
+        }
+        manifest["model"] = pinned->address;
+        if (!pinned->digest.empty()) {
+            manifest["digest"] = pinned->digest;
+        }
+    } else {
+        manifest["model"] = "file:" + flags.file;
+    }
     if (flags.context) {
         manifest["runtime"] = json::object{{"context", *flags.context}};
     }
@@ -131,7 +165,8 @@ std::string path_of_model(const api::Manifest& manifest, const std::string& mani
 
 bool is_manifest_path(const std::string& path) noexcept {
     constexpr std::array<std::string_view, 3> kSuffixes{".yaml", ".yml", ".json"};
-    return std::any_of(kSuffixes.begin(), kSuffixes.end(),
+    return !api::is_file_address(path) &&
+           std::any_of(kSuffixes.begin(), kSuffixes.end(),
                        [&path](std::string_view suffix) { return path.ends_with(suffix); });
 }
 
@@ -152,7 +187,7 @@ Result<DeployInput> read_deploy_input(const DeployFlags& flags) {
                      by_manifest ? fmt::format("{}: {}", flags.file, message) : message};
     }
     DeployInput input{.manifest = std::move(manifest).value(), .model = std::nullopt};
-    if (input.manifest.image().empty()) {
+    if (!input.manifest.file().empty()) {
         const std::string path =
             by_manifest ? path_of_model(input.manifest, flags.file) : flags.file;
         auto model = open_model_file(path);

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "cli/api.h"
+#include "cli/text.h"
 
 #include <fmt/format.h>
 
@@ -46,10 +47,10 @@ std::string plan_text(const json::object& plan) {
     out += fmt::format("weights   {} in {} tensors\n",
                        format_bytes(count_member(plan, "weights_bytes")),
                        count_member(plan, "tensors"));
-    out += fmt::format("KV cache  {}, {} for a sequence of {} tokens\n",
-                       format_bytes(count_member(plan, "kv_bytes")),
-                       format_bytes(count_member(plan, "kv_bytes_per_sequence")),
-                       count_member(plan, "context"));
+    out += fmt::format(
+        "KV cache  {} of {}, {} for a sequence of {} tokens\n",
+        format_bytes(count_member(plan, "kv_bytes")), printable(text_member(plan, "kv_type")),
+        format_bytes(count_member(plan, "kv_bytes_per_sequence")), count_member(plan, "context"));
     out += fmt::format("memory    {} while a worker serves it, KV cache as far as it is used\n",
                        format_bytes(count_member(plan, "memory_bytes")));
     out += fmt::format("restore   {}\n", restore_text(plan));

@@ -23,10 +23,17 @@ std::string idle_text(const json::object& deployment) {
         std::chrono::milliseconds(static_cast<int64_t>(count_member(deployment, "idle_ms"))));
 }
 
+// "restoring" while a worker waits for weights.
+std::string tier_text(const json::object& deployment) {
+    const json::value* restoring = deployment.if_contains("restoring");
+    const bool arriving = restoring != nullptr && restoring->is_bool() && restoring->get_bool();
+    return arriving ? "restoring" : text_member(deployment, "tier");
+}
+
 std::vector<std::string> row_of(const json::object& deployment) {
     const uint64_t pid = count_member(deployment, "worker_pid");
     return {text_member(deployment, "name"),
-            text_member(deployment, "tier"),
+            tier_text(deployment),
             format_bytes(count_member(deployment, "resident_bytes")),
             std::to_string(count_member(deployment, "active_requests")),
             idle_text(deployment),

@@ -2,6 +2,7 @@
 #include "base/version.h"
 #include "cli/api_key.h"
 #include "cli/exit_code.h"
+#include "cli/remote.h"
 #include "cli/terminal.h"
 #include "cli/verb.h"
 
@@ -66,6 +67,13 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& app) {
     verbs.push_back(make_keys(app));
     verbs.push_back(make_backup(app));
     verbs.push_back(make_bench(app));
+    verbs.push_back(make_warm(app));
+    verbs.push_back(make_cool(app));
+    verbs.push_back(make_gc(app));
+    verbs.push_back(make_verify(app));
+    verbs.push_back(make_doctor(app));
+    verbs.push_back(make_push(app));
+    verbs.push_back(make_pull(app));
     verbs.push_back(make_schema(app));
     for (CLI::App* command : app.get_subcommands(/*filter=*/{})) {
         const std::string footer = command->get_footer();

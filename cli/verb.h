@@ -45,6 +45,11 @@ std::unique_ptr<Verb> make_describe(CLI::App& app);
 std::unique_ptr<Verb> make_rollback(CLI::App& app);
 std::unique_ptr<Verb> make_aliases(CLI::App& app);
 std::unique_ptr<Verb> make_bench(CLI::App& app);
+std::unique_ptr<Verb> make_doctor(CLI::App& app);
+std::unique_ptr<Verb> make_gc(CLI::App& app);
+std::unique_ptr<Verb> make_verify(CLI::App& app);
+std::unique_ptr<Verb> make_warm(CLI::App& app);
+std::unique_ptr<Verb> make_cool(CLI::App& app);
 std::unique_ptr<Verb> make_schema(CLI::App& app);
 
 }  // namespace rekindle::cli

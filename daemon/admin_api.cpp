@@ -5,6 +5,7 @@
 #include "billing/usage_event.h"
 #include "daemon/admin_bench.h"
 #include "daemon/admin_deploy.h"
+#include "daemon/admin_remote.h"
 #include "daemon/admin_revisions.h"
 #include "daemon/api/usage_types.h"
 
@@ -124,6 +125,7 @@ api::Deployment wire_form(const DeploymentInfo& info) {
                         .architecture = info.architecture,
                         .image_bytes = info.image_bytes,
                         .context = info.context,
+                        .kv_type = info.kv_type,
                         .created_unix_s = info.created_unix_s,
                         .price = {.input = info.price_input,
                                   .output = info.price_output,
@@ -132,7 +134,8 @@ api::Deployment wire_form(const DeploymentInfo& info) {
                         .tier = info.tier,
                         .resident_bytes = info.resident_bytes,
                         .active_requests = info.active_requests,
-                        .worker_pid = info.worker_pid};
+                        .worker_pid = info.worker_pid,
+                        .restoring = info.restoring};
     out.aliases = info.aliases;
     if (info.idle_for) {
         out.idle_ms = info.idle_for->count();
@@ -143,6 +146,7 @@ api::Deployment wire_form(const DeploymentInfo& info) {
 void AdminApi::add_routes(std::vector<Route>& routes) {
     add_revision_routes(services_.node, routes);
     add_bench_route(services_.node, routes);
+    add_remote_routes(services_, routes);
     const auto add = [&routes](std::string_view method, std::string_view pattern, auto handle) {
         routes.push_back(Route{.method = method,
                                .pattern = pattern,

@@ -93,6 +93,7 @@ json::object report_json(const BenchReport& report) {
     json::object out{{"model", report.model},
                      {"revision", report.revision},
                      {"kernels", report.kernels},
+                     {"kv_type", report.kv_type},
                      {"threads", report.threads},
                      {"memory_bytes_per_second", report.memory_bytes_per_second},
                      {"int8_per_second", report.int8_per_second}};
@@ -111,13 +112,6 @@ std::string line_of(const BenchProgress& progress) {
         line["run"] = run_json(*progress.run);
     }
     return json::serialize(line) + "\n";
-}
-
-HttpReply lines_head() {
-    HttpReply head;
-    head.content_type = "application/x-ndjson";
-    head.fields.push_back({"Cache-Control", "no-cache"});
-    return head;
 }
 
 // Until the report, an error or the client's end; the answer's last line, if anybody reads it.

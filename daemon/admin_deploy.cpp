@@ -1,10 +1,9 @@
 #include "daemon/admin_deploy.h"
 
-#include "base/async/event.h"
-#include "base/async/spawn.h"
 #include "base/decimal.h"
 #include "base/units.h"
 #include "daemon/admin_revisions.h"
+#include "daemon/admin_work.h"
 #include "daemon/api/deploy_types.h"
 #include "daemon/api/manifest.h"
 
@@ -148,10 +147,11 @@ Task<std::optional<ApiError>> obtain_source(HttpExchange* exchange, const AdminS
                                             std::optional<std::string> uploaded,
                                             DeployInput* input) {
     const bool passed = exchange->request().field(kDescriptorField) == "1";
-    const bool stored = !input->manifest.image().empty();
+    const bool stored = !input->manifest.image().empty() || !input->manifest.address().empty();
     if (stored && (passed || uploaded)) {
-        co_return invalid_value(
-            "model", "model: the manifest names an image, and a model file came with it");
+        co_return invalid_value("model",
+                                "model: the manifest names an image or an address, and a model "
+                                "file came with it");
     }
     if (stored) {
         co_return std::nullopt;
@@ -199,111 +199,25 @@ Task<std::optional<ApiError>> receive_input(HttpExchange* exchange, const AdminS
     co_return fault;
 }
 
-// One deployment that is under way. Shared by the node's work and by the client's answer, because
-// either may end first.
-struct Deploying {
-    explicit Deploying(asio::io_context& context) : changed(context) {}
-
-    Event changed;
-    std::optional<DeployProgress> progress;  // The newest that was not sent.
-    std::optional<Result<DeploymentInfo>> result;
-    std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
-};
-
-Task<> run_deployment(std::shared_ptr<Deploying> state, Node* node, DeploySpec spec,
-                      UniqueFd source) {
-    auto on_progress = [state](DeployProgress progress) {
-        state->progress = std::move(progress);
-        state->changed.notify();
-    };
-    auto result = co_await node->deploy(std::move(spec), std::move(source), std::move(on_progress));
-    state->result.emplace(std::move(result));
-    state->changed.notify();
-}
-
-// A broken model file is the sender's fault, whatever part of it was found out.
-ApiError deploy_error(const Error& error) {
-    if (error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kTruncated) {
-        return invalid_value("", error.message);
+Task<Result<json::object>> run_deployment(Node* node, DeploySpec spec, UniqueFd source,
+                                          Node::OnProgress on_progress) {
+    auto info = co_await node->deploy(std::move(spec), std::move(source), std::move(on_progress));
+    if (!info) {
+        co_return std::move(info).error();
     }
-    return api_error(error);
-}
-
-std::string progress_line(const DeployProgress& progress) {
-    json::object line;
-    line["phase"] = progress.phase;
-    line["done"] = progress.done;
-    line["total"] = progress.total;
-    return json::serialize(line) + "\n";
-}
-
-std::string last_line(const Result<DeploymentInfo>& result) {
-    if (!result) {
-        return error_json(deploy_error(result.error())) + "\n";
-    }
-    json::object line;
-    line["deployment"] = api::to_json(wire_form(*result));
-    return json::serialize(line) + "\n";
-}
-
-HttpReply lines_head() {
-    HttpReply head;
-    head.content_type = "application/x-ndjson";
-    head.fields.push_back({"Cache-Control", "no-cache"});
-    return head;
-}
-
-Task<> tell_progress(HttpExchange* exchange, std::shared_ptr<Deploying> state) {
-    while (!exchange->interrupted()) {
-        const bool ended = state->result.has_value();
-        if (ended && (!state->progress || !*state->result)) {
-            co_return;
-        }
-        if (state->progress) {
-            if (!exchange->begun()) {
-                exchange->begin_stream(lines_head());
-            }
-            const std::string line = progress_line(*state->progress);
-            state->progress.reset();
-            const bool sent = co_await exchange->send_part(line);
-            if (!sent) {
-                co_return;
-            }
-            continue;
-        }
-        co_await state->changed.wait();
-    }
+    co_return json::object{{"deployment", api::to_json(wire_form(*info))}};
 }
 
 Task<> deploy_and_tell(HttpExchange& exchange, const AdminServices& services, DeploySpec spec,
                        UniqueFd source) {
-    auto state = std::make_shared<Deploying>(services.context);
-    spec.cancelled = state->cancelled;
-    auto deploying = run_deployment(state, &services.node, std::move(spec), std::move(source));
-    if (!spawn(services.context, "deploy", services.gate, std::move(deploying))) {
-        ApiError error = api_error(Error{ErrorCode::kUnavailable, "this node is shutting down"});
-        co_await exchange.reply_error(std::move(error));
-        co_return;
-    }
-    exchange.on_interrupt([state](Interrupt /*reason*/) {
-        *state->cancelled = true;
-        state->changed.notify();
-    });
-    co_await tell_progress(&exchange, state);
-    if (!state->result) {  // The client left, or the daemon stops.
-        *state->cancelled = true;
-        co_return;
-    }
-    if (!exchange.begun() && !*state->result) {
-        ApiError error = deploy_error(state->result->error());
-        co_await exchange.reply_error(std::move(error));
-        co_return;
-    }
-    if (!exchange.begun()) {
-        exchange.begin_stream(lines_head());
-    }
-    const std::string line = last_line(*state->result);
-    co_await exchange.end_stream(line);
+    auto held = std::make_shared<UniqueFd>(std::move(source));  // A std::function is copied.
+    StartWork start = [node = &services.node, spec = std::move(spec), held](
+                          std::shared_ptr<std::atomic<bool>> cancelled,
+                          Node::OnProgress on_progress) mutable {
+        spec.cancelled = std::move(cancelled);
+        return run_deployment(node, std::move(spec), std::move(*held), std::move(on_progress));
+    };
+    return work_and_tell(exchange, services, "deploy", std::move(start));
 }
 
 std::variant<bool, ApiError> read_deploy_query(std::string_view query) {
@@ -327,7 +241,7 @@ std::variant<bool, ApiError> read_deploy_query(std::string_view query) {
 Task<> reply_plan(HttpExchange& exchange, Node& node, DeploySpec spec, UniqueFd source) {
     auto plan = co_await node.plan(std::move(spec), std::move(source));
     if (!plan) {
-        ApiError error = deploy_error(plan.error());
+        ApiError error = work_error(plan.error());
         co_await exchange.reply_error(std::move(error));
         co_return;
     }

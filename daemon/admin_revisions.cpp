@@ -157,6 +157,7 @@ json::object plan_json(const DeployPlan& plan) {
     out["context"] = plan.context;
     out["kv_bytes_per_sequence"] = plan.kv_bytes_per_sequence;
     out["kv_bytes"] = plan.kv_bytes;
+    out["kv_type"] = plan.kv_type;
     out["memory_bytes"] = plan.weights_bytes + plan.kv_bytes;
     out["restore_ms"] = plan.restore ? json::value(plan.restore->count()) : json::value();
     out["price"] = json::object{{"input", plan.price_input},

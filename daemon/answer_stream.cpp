@@ -261,9 +261,10 @@ void AnswerStream::count_token(const TokensFrame& frame) {
                                            .queue = *trace_->go_at - trace_->accepted_at,
                                            .prefill = now - *trace_->go_at,
                                            .prompt_tokens = facts_.prompt_tokens,
-                                           .cached_tokens = facts_.cached_tokens});
+                                           .cached_tokens = facts_.cached_tokens,
+                                           .tokens = frame.sampled});
     } else {
-        metrics.next_token(facts_.model, now - *trace_->last_token_at);
+        metrics.next_tokens(facts_.model, now - *trace_->last_token_at, frame.sampled);
     }
     trace_->last_token_at = now;
 }

@@ -2,6 +2,7 @@
 
 #include "base/cores.h"
 #include "base/log.h"
+#include "base/memory_limit.h"
 #include "base/units.h"
 #include "base/version.h"
 
@@ -12,13 +13,13 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <unistd.h>
 
 namespace rekindle::daemon {
 namespace {
 
 constexpr uint32_t kThreadsMax = 256;
 constexpr uint32_t kWorkersMax = 1024;
+constexpr uint32_t kPercentMax = 100;
 
 // Each option as text, from the file or from flags, before it is checked.
 struct RawOptions {
@@ -30,12 +31,23 @@ const std::map<std::string, std::string>& option_help() {
         {"data_dir", "folder for deployments, chunks and the ledger (required)"},
         {"listen", "address:port of the HTTP endpoint (default 127.0.0.1:8080; port 0: any)"},
         {"threads", "cores that busy workers share (default: all this process may use)"},
-        {"host_memory", "memory for images, for instance 8GiB (default: half of the machine)"},
+        {"host_memory",
+         "memory for images, for instance 8GiB (default: half of what this process may use)"},
+        {"retained_kv",
+         "memory for keys and values of models at zero (default: a sixteenth of host memory)"},
         {"kv_memory", "memory for one worker's KV cache (default: an eighth of host memory)"},
         {"idle", "how long an unused model keeps its worker, for instance 5m (default)"},
+        {"restore_share",
+         "percent of the time for restores while other models answer (default 50)"},
         {"spare_workers", "workers kept ready ahead of need (default 1)"},
         {"workers_max", "models served at the same time (default 16)"},
         {"log_level", "debug, info (default), warning or error"},
+        {"hub_url", "the hub of hf:// addresses (default https://huggingface.co)"},
+        {"hub_token_file", "file with the hub's token (default: the variable HF_TOKEN)"},
+        {"s3_endpoint", "object store of s3:// addresses (default: AWS_ENDPOINT_URL or Amazon)"},
+        {"s3_region", "its region (default: AWS_REGION or us-east-1)"},
+        {"s3_credentials_file", "file with its keys (default: AWS_ACCESS_KEY_ID and so on)"},
+        {"remote_connections", "connections of one push or pull (default 8)"},
     };
     return kHelp;
 }
@@ -59,6 +71,23 @@ Result<void> store(Result<T> parsed, T& out) {
     return {};
 }
 
+// Options that are taken as they are.
+std::string* plain_option(const std::string& key, Config& config) {
+    if (key == "hub_url") {
+        return &config.remote.hub_url;
+    }
+    if (key == "hub_token_file") {
+        return &config.remote.hub_token_file;
+    }
+    if (key == "s3_endpoint") {
+        return &config.remote.s3_endpoint;
+    }
+    if (key == "s3_region") {
+        return &config.remote.s3_region;
+    }
+    return key == "s3_credentials_file" ? &config.remote.s3_credentials_file : nullptr;
+}
+
 Result<void> set_option(const std::string& key, const std::string& text, Config& config) {
     if (key == "data_dir") {
         config.data_dir = text;
@@ -70,8 +99,12 @@ Result<void> set_option(const std::string& key, const std::string& text, Config&
         return store(parse_bytes(text), config.host_memory_bytes);
     } else if (key == "kv_memory") {
         return store(parse_bytes(text), config.kv_memory_bytes);
+    } else if (key == "retained_kv") {
+        return store(parse_bytes(text), config.retained_kv_bytes.emplace());
     } else if (key == "idle") {
         return store(parse_duration(text), config.idle);
+    } else if (key == "restore_share") {
+        return store(parse_count(text, 1, kPercentMax), config.restore_share);
     } else if (key == "spare_workers") {
         return store(parse_count(text, 1, kWorkersMax), config.spare_workers);
     } else if (key == "workers_max") {
@@ -83,6 +116,10 @@ Result<void> set_option(const std::string& key, const std::string& text, Config&
                          text + " is none of debug, info, warning, error"};
         }
         config.log_level = text;
+    } else if (key == "remote_connections") {
+        return store(parse_count(text, 1, remote::kConnectionsMax), config.remote.connections);
+    } else if (std::string* const plain = plain_option(key, config)) {
+        *plain = text;
     } else {
         return Error{ErrorCode::kInvalidArgument, "no such option"};
     }
@@ -103,28 +140,42 @@ Result<void> fill_defaults(Config& config) {
         config.threads = usable_cores();
     }
     if (config.host_memory_bytes == 0) {
-        const auto pages = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES));
-        config.host_memory_bytes = pages * kPageBytes / 2;
+        config.host_memory_bytes = usable_memory_bytes() / 2;
     }
     if (config.kv_memory_bytes == 0) {
         config.kv_memory_bytes = std::clamp(config.host_memory_bytes / 8, 64 * kMiB, kGiB);
+    }
+    if (!config.retained_kv_bytes) {
+        config.retained_kv_bytes = config.host_memory_bytes / 16;
     }
     config.kv_memory_bytes = align_up(config.kv_memory_bytes, kPageBytes);
     return {};
 }
 
+OfflineAction action_of(const std::string& name) {
+    static const std::map<std::string, OfflineAction> kActions{{"verify", OfflineAction::kVerify},
+                                                               {"backup", OfflineAction::kBackup},
+                                                               {"restore", OfflineAction::kRestore},
+                                                               {"doctor", OfflineAction::kDoctor}};
+    const auto found = kActions.find(name);
+    return found == kActions.end() ? OfflineAction::kNone : found->second;
+}
+
 Result<void> read_offline(const std::string& action, Offline& offline) {
+    offline.action = action_of(action);
+    if (offline.fix && offline.action != OfflineAction::kDoctor) {
+        return Error{ErrorCode::kInvalidArgument, "--fix belongs to --offline doctor"};
+    }
     if (action.empty()) {
         return offline.file.empty() && !offline.with_images
                    ? Result<void>()
                    : Error{ErrorCode::kInvalidArgument,
                            "--file and --with-images belong to --offline backup or restore"};
     }
-    offline.action = action == "verify"   ? OfflineAction::kVerify
-                     : action == "backup" ? OfflineAction::kBackup
-                                          : OfflineAction::kRestore;
     const bool has_file = !offline.file.empty();
-    if (has_file != (offline.action != OfflineAction::kVerify)) {
+    const bool needs_file =
+        offline.action == OfflineAction::kBackup || offline.action == OfflineAction::kRestore;
+    if (has_file != needs_file) {
         return Error{ErrorCode::kInvalidArgument,
                      "--offline " + action +
                          (has_file ? " takes no --file" : " needs --file FILE, the backup")};
@@ -165,10 +216,12 @@ Result<ParsedConfig> parse_config(int argc, char** argv) {
     ParsedConfig parsed;
     std::string action;
     app.add_option("--offline", action,
-                   "instead of serving: verify, backup or restore the data folder")
-        ->check(CLI::IsMember({"verify", "backup", "restore"}));
+                   "instead of serving: verify, backup or restore the data folder; doctor: look "
+                   "at the machine (`rekindle doctor` shows it)")
+        ->check(CLI::IsMember({"verify", "backup", "restore", "doctor"}));
     app.add_option("--file", parsed.offline.file, "the backup that --offline writes or reads");
     app.add_flag("--with-images", parsed.offline.with_images, "--offline backup: models, too");
+    app.add_flag("--fix", parsed.offline.fix, "--offline doctor: mend what can be mended");
     std::map<std::string, std::string> flags;
     for (const auto& [key, help] : option_help()) {
         app.add_option(flag_name(key), flags[key], help);

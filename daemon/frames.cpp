@@ -81,6 +81,7 @@ public:
     void operator()(bool& value) { value = in_.read<uint8_t>() != 0; }
     void operator()(ErrorCode& value) { enumerator(value, ErrorCode::kInternal); }
     void operator()(PromptKind& value) { enumerator(value, PromptKind::kChat); }
+    void operator()(kernels::KvType& value) { enumerator(value, kernels::KvType::kQ8_0); }
     void operator()(Finish& value) { enumerator(value, Finish::kLength); }
     template <FixedWidth T>
         requires(!std::is_enum_v<T>)
@@ -182,7 +183,9 @@ void fields(Coder& code, F& frame) {
         code(frame.protocol), code(frame.kernels);
     } else if constexpr (std::is_same_v<Plain, AssignFrame>) {
         code(frame.model), code(frame.index_json), code(frame.extent_bytes), code(frame.kv_bytes);
-        code(frame.context_max), code(frame.threads), code(frame.sequences_max);
+        code(frame.kv_table_bytes), code(frame.kv_type), code(frame.context_max);
+        code(frame.threads);
+        code(frame.sequences_max), code(frame.speculation);
     } else if constexpr (std::is_same_v<Plain, AssignedFrame>) {
         code(frame.code), code(frame.error), code(frame.context_max), code(frame.vocabulary);
         code(frame.has_template);
@@ -208,6 +211,7 @@ void fields(Coder& code, F& frame) {
         code(frame.prefill_us);
     } else if constexpr (std::is_same_v<Plain, StepFrame>) {
         code(frame.step_us), code(frame.wait_us), code(frame.sequences), code(frame.tokens);
+        code(frame.drafts), code(frame.draft_tokens), code(frame.draft_accepted);
         code(frame.waiting), code(frame.pages_used), code(frame.pages_total);
     } else if constexpr (std::is_same_v<Plain, CoresFrame>) {
         code(frame.threads);
@@ -232,6 +236,9 @@ bool is_plausible(const F& /*frame*/) noexcept {
 
 bool is_plausible(const StepFrame& step) noexcept {
     return step.sequences <= step.tokens && step.tokens <= kStepTokensMax &&
+           step.drafts <= step.sequences && step.drafts <= step.draft_tokens &&
+           step.draft_accepted <= step.draft_tokens &&
+           step.draft_tokens <= step.tokens - step.sequences &&
            step.pages_used <= step.pages_total && step.wait_us <= step.step_us;
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 #include "base/bytes.h"
 #include "base/result.h"
+#include "kernels/kv_type.h"
 
 #include <array>
 #include <cstdint>
@@ -22,7 +23,7 @@ inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
 // Raised with every change of a frame: daemon and worker of different builds refuse each other.
-inline constexpr uint32_t kWireProtocol = 5;
+inline constexpr uint32_t kWireProtocol = 8;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
@@ -30,15 +31,19 @@ struct HelloFrame {
     std::string kernels;  // Name of the kernel table.
 };
 
-// rekindled → worker, once. Descriptors: latches, KV memory, then the extents in order.
+// rekindled → worker, once. Descriptors: latches, KV memory, its table (snapshot/retained/), then
+// the extents in order.
 struct AssignFrame {
     std::string model;  // For log lines.
     std::string index_json;
     std::vector<uint64_t> extent_bytes;
     uint64_t kv_bytes = 0;
+    uint64_t kv_table_bytes = 0;
+    kernels::KvType kv_type = kernels::KvType::kF16;
     uint32_t context_max = 0;  // 0: the model's own.
     uint32_t threads = 1;
     uint32_t sequences_max = 64;
+    bool speculation = true;
 };
 
 // Worker → rekindled: the image is mapped (not yet whole), or why it can't be served.
@@ -135,6 +140,9 @@ struct LogprobItem {
 
 enum class Finish : uint8_t { kNone = 0, kStop = 1, kLength = 2 };
 
+// Tokens that one step samples for one sequence at most: guesses that were right, and one more.
+inline constexpr uint32_t kStepSampledMax = 16;
+
 // Worker → rekindled: what one step did for one sequence. `text` is whole UTF-8; a token whose
 // bytes are held back (unfinished code point, possible stop string) counts now and its text comes
 // later.
@@ -163,7 +171,12 @@ struct StepFrame {
     uint32_t step_us = 0;
     uint32_t wait_us = 0;    // Of it, blocked on latches.
     uint32_t sequences = 0;  // Computed; 0: no step was done.
-    uint32_t tokens = 0;   // Of prompts and answers; at least `sequences`, at most kStepTokensMax.
+    uint32_t tokens = 0;  // Of prompts and answers; at least `sequences`, at most kStepTokensMax.
+    // Speculative decoding: sequences with guesses, guesses (among `tokens`), and those that were
+    // right.
+    uint32_t drafts = 0;
+    uint32_t draft_tokens = 0;
+    uint32_t draft_accepted = 0;
     uint32_t waiting = 0;  // Sequences that have no place in the batch yet.
     uint32_t pages_used = 0;
     uint32_t pages_total = 0;  // At least pages_used.

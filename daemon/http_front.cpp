@@ -5,6 +5,7 @@
 #include "daemon/admin_api.h"
 #include "daemon/admin_backup.h"
 #include "daemon/admin_keys.h"
+#include "daemon/admin_upkeep.h"
 #include "daemon/http_auth.h"
 #include "daemon/http_router.h"
 #include "daemon/http_server.h"
@@ -37,6 +38,9 @@ struct HttpFront::State {
         admin.add_routes(all);
         watch.add_routes(all);
         keys.add_routes(all);
+        if (options.upkeep != nullptr) {
+            add_upkeep_routes(*options.upkeep, all);
+        }
         if (options.backup) {
             backup.add_routes(all);
         }

@@ -15,6 +15,7 @@
 #include "daemon/http_router.h"
 #include "daemon/key_store.h"
 #include "daemon/node.h"
+#include "daemon/upkeep.h"
 
 #include <chrono>
 #include <cstdint>
@@ -32,6 +33,7 @@ struct FrontOptions {
     std::string unix_path;
     // Makes backups; without it there is no route for them.
     BeginBackup backup;
+    Upkeep* upkeep = nullptr;  // Outlives the front. Null: there are no routes for it.
     HttpLimits limits;
     LogRing* logs = nullptr;  // For the log route; outlives the front. Null: there is none.
 };

@@ -61,6 +61,13 @@ std::optional<std::string_view> HttpRequest::field(std::string_view name) const 
     return std::string_view(found->value);
 }
 
+HttpReply lines_head() {
+    HttpReply head;
+    head.content_type = "application/x-ndjson";
+    head.fields.push_back({"Cache-Control", "no-cache"});
+    return head;
+}
+
 std::string_view status_reason(int status) noexcept {
     for (const StatusReason& row : kReasons) {
         if (row.status == status) {

@@ -39,6 +39,9 @@ struct HttpReply {
     std::string body;
 };
 
+// The head of an answer that tells, a JSON object a line, how work goes on.
+HttpReply lines_head();
+
 // "OK", "Not Found", …
 std::string_view status_reason(int status) noexcept;
 // RFC 9110's IMF-fixdate, for Date.

@@ -1,7 +1,6 @@
 #include "daemon/image_facts.h"
 
 #include "base/json.h"
-#include "kernels/kernel_table.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +12,6 @@ constexpr uint64_t kLayersMax = 1024;
 constexpr uint64_t kHeadsMax = 1ULL << 12;
 constexpr uint64_t kHeadDimMax = 1ULL << 12;
 constexpr uint64_t kContextMax = 1ULL << 24;
-constexpr uint64_t kF16Bytes = 2;
 constexpr uint64_t kKeysAndValues = 2;
 
 // Reads members that must be there; keeps the first fault.
@@ -43,9 +41,14 @@ private:
 
 }  // namespace
 
-uint64_t ImageFacts::kv_bytes(uint64_t positions) const noexcept {
+uint64_t ImageFacts::kv_page_bytes(kernels::KvType type) const noexcept {
+    return kv_rows_per_position * kernels::kv_head_bytes(type, head_dim);
+}
+
+// Below 2^61 at the limits of all numbers.
+uint64_t ImageFacts::kv_bytes(uint64_t positions, kernels::KvType type) const noexcept {
     const uint64_t pages = (positions + kernels::kPageTokens - 1) / kernels::kPageTokens;
-    return pages * kernels::kPageTokens * kv_bytes_per_position;
+    return pages * kv_page_bytes(type);
 }
 
 Result<ImageFacts> parse_image_facts(std::string_view text) {
@@ -66,10 +69,9 @@ Result<ImageFacts> parse_image_facts(std::string_view text) {
     facts.tensors = tensors->get_array().size();
     facts.bytes = top.number("bytes", kBytesMax);
     facts.context = static_cast<uint32_t>(model.number("context", kContextMax));
-    facts.kv_bytes_per_position = model.number("layers", kLayersMax) *
-                                  model.number("kv_heads", kHeadsMax) *
-                                  model.number("head_dim", kHeadDimMax) * kKeysAndValues *
-                                  kF16Bytes;  // Below 2^36; with the longest context below 2^60.
+    facts.kv_rows_per_position =
+        model.number("layers", kLayersMax) * model.number("kv_heads", kHeadsMax) * kKeysAndValues;
+    facts.head_dim = static_cast<uint32_t>(model.number("head_dim", kHeadDimMax));
     const std::string& fault = top.fault().empty() ? model.fault() : top.fault();
     if (!fault.empty()) {
         return Error{ErrorCode::kCorrupt,

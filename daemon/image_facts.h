@@ -3,6 +3,7 @@
 // every number is bounded. Pure.
 #pragma once
 #include "base/result.h"
+#include "kernels/kv_type.h"
 
 #include <cstdint>
 #include <string>
@@ -14,11 +15,13 @@ struct ImageFacts {
     std::string architecture;
     uint64_t bytes = 0;
     uint64_t tensors = 0;
-    uint32_t context = 0;                // Positions that the model was trained for.
-    uint64_t kv_bytes_per_position = 0;  // F16 keys and values of all layers.
+    uint32_t context = 0;               // Positions that the model was trained for.
+    uint64_t kv_rows_per_position = 0;  // Keys and values of all layers and KV heads, of
+    uint32_t head_dim = 0;              // so many numbers each.
 
+    uint64_t kv_page_bytes(kernels::KvType type) const noexcept;
     // KV of one sequence of `positions`, in whole pages.
-    uint64_t kv_bytes(uint64_t positions) const noexcept;
+    uint64_t kv_bytes(uint64_t positions, kernels::KvType type) const noexcept;
 };
 
 // `text` is an image index (docs/formats/image.md) or an importer's plan, which has the same

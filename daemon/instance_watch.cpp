@@ -78,7 +78,10 @@ void InstanceWatch::step(const StepFrame& step) {
     progress_at_ = clock_.monotonic();
     watch_.metrics.step(model_, {.time = std::chrono::microseconds(step.step_us),
                                  .sequences = step.sequences,
-                                 .tokens = step.tokens});
+                                 .tokens = step.tokens,
+                                 .drafts = step.drafts,
+                                 .draft_tokens = step.draft_tokens,
+                                 .draft_accepted = step.draft_accepted});
 }
 
 void InstanceWatch::worker_ended() {

@@ -1,6 +1,7 @@
 #include "daemon/model_bench.h"
 
 #include "base/log.h"
+#include "daemon/worker_assign.h"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
@@ -72,12 +73,12 @@ std::unique_ptr<BenchStream> make_bench_stream(std::shared_ptr<ModelBench> bench
 }
 
 ModelBench::ModelBench(BenchServices services, const BenchSpec& spec,
-                       const DeploymentRecord& record, uint32_t threads)
+                       const DeploymentRecord& record, BenchWorker worker)
     : services_(std::move(services)),
       model_(record.name),
       revision_(record.revision),
       image_(record.image),
-      threads_(threads),
+      worker_(worker),
       cases_(cases_of(spec)),
       runs_total_(static_cast<uint32_t>(cases_.size()) * spec.repeat),
       changed_(services_.context) {}
@@ -110,30 +111,25 @@ Result<void> ModelBench::start(uint64_t kv_bytes) {
     if (!image) {
         return std::move(image).error().with_context("model " + model_);
     }
-    auto descriptors = (*image)->descriptors();
-    auto kv_memory = create_memory_file("rekindle-kv", kv_bytes);
-    if (!descriptors || !kv_memory) {
-        return descriptors ? kv_memory.error() : descriptors.error();
+    const auto kv = snapshot::KvFiles::create(kv_bytes);
+    if (!kv) {
+        return kv.error();
+    }
+    auto assignment = make_assignment(**image, *kv);
+    if (!assignment) {
+        return assignment.error();
     }
     auto link = services_.pool.take();
     if (!link) {
         return link.error();
     }
-    AssignFrame assign{.model = model_,
-                       .index_json = (*image)->index_json(),
-                       .extent_bytes = descriptors->extent_bytes,
-                       .kv_bytes = kv_bytes,
-                       .threads = threads_};
-    std::vector<UniqueFd> files;
-    files.push_back(std::move(descriptors->latches));
-    files.push_back(std::move(*kv_memory));
-    for (UniqueFd& extent : descriptors->extents) {
-        files.push_back(std::move(extent));
-    }
+    assignment->frame.model = model_;
+    assignment->frame.threads = worker_.threads;
+    assignment->frame.kv_type = worker_.kv_type;
     link_ = std::move(link).value();
     link_->hold(std::move(image).value());
     link_->listen(this);
-    link_->send_with_descriptors(Frame(std::move(assign)), std::move(files));
+    link_->send_with_descriptors(Frame(std::move(assignment->frame)), std::move(assignment->files));
     log_info("bench_started", {{"model", model_}, {"pid", link_->pid()}});
     return {};
 }
@@ -284,7 +280,8 @@ BenchReport ModelBench::report() const {
     BenchReport report{.model = model_,
                        .revision = revision_,
                        .kernels = kernels_,
-                       .threads = threads_,
+                       .kv_type = std::string(kernels::kv_type_name(worker_.kv_type)),
+                       .threads = worker_.threads,
                        .memory_bytes_per_second = last.memory_bytes_per_second,
                        .int8_per_second = last.int8_per_second,
                        .disturbed_by = {disturbed_by_.begin(), disturbed_by_.end()}};

@@ -33,11 +33,16 @@ struct BenchServices {
     std::function<std::vector<std::string>()> work_now;
 };
 
+struct BenchWorker {
+    uint32_t threads = 1;
+    kernels::KvType kv_type = kernels::KvType::kF16;
+};
+
 class ModelBench final : public WorkerLink::Listener,
                          public std::enable_shared_from_this<ModelBench> {
 public:
     ModelBench(BenchServices services, const BenchSpec& spec, const DeploymentRecord& record,
-               uint32_t threads);
+               BenchWorker worker);
     ~ModelBench() override;
 
     // Takes a worker and gives it the image and so much KV memory.
@@ -72,7 +77,7 @@ private:
     const std::string model_;
     const std::string revision_;
     const std::string image_;
-    const uint32_t threads_;
+    const BenchWorker worker_;
     std::vector<BenchFrame> cases_;
     const uint32_t runs_total_;
 

@@ -1,7 +1,9 @@
 #include "daemon/model_instance.h"
 
 #include "base/log.h"
+#include "daemon/worker_assign.h"
 #include "scheduler/scale/restart_backoff.h"
+#include "snapshot/retained/kv_table.h"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
@@ -53,39 +55,38 @@ Result<void> ModelInstance::wake() {
     ++generation_;
     watch_.wake_begins();
     restored_ = false;
-    worker_tokens_ = 0;
+    worker_tokens_ = kv_ ? uint64_t{kv_->retained_pages()} * snapshot::kKvPageTokens : 0;
     assigned_.reset();
     wake_error_.reset();
     auto image = acquire_image();
     if (!image) {
         return std::move(image).error().with_context("model " + record_.name);
     }
-    auto descriptors = (*image)->descriptors();
-    auto kv_memory = create_memory_file("rekindle-kv", options_.kv_bytes);
-    if (!descriptors || !kv_memory) {
-        return descriptors ? kv_memory.error() : descriptors.error();
+    if (!kv_) {
+        auto created = snapshot::KvFiles::create(options_.kv_bytes);
+        if (!created) {
+            return created.error();
+        }
+        kv_.emplace(std::move(created).value());
+    }
+    auto assignment = make_assignment(**image, *kv_);
+    if (!assignment) {
+        return assignment.error();
     }
     auto link = services_.pool.take();
     if (!link) {
         return link.error();
     }
-    AssignFrame assign{.model = record_.name,
-                       .index_json = (*image)->index_json(),
-                       .extent_bytes = descriptors->extent_bytes,
-                       .kv_bytes = options_.kv_bytes,
-                       .context_max = record_.manifest.context,
-                       .threads = options_.threads,
-                       .sequences_max = options_.sequences_max};
-    std::vector<UniqueFd> files;
-    files.push_back(std::move(descriptors->latches));
-    files.push_back(std::move(*kv_memory));
-    for (UniqueFd& extent : descriptors->extents) {
-        files.push_back(std::move(extent));
-    }
+    assignment->frame.model = record_.name;
+    assignment->frame.context_max = record_.manifest.context;
+    assignment->frame.threads = options_.threads;
+    assignment->frame.sequences_max = options_.sequences_max;
+    assignment->frame.speculation = options_.speculation;
+    assignment->frame.kv_type = options_.kv_type;
     link_ = std::move(link).value();
     link_->hold(std::move(image).value());
     link_->listen(this);
-    link_->send_with_descriptors(Frame(std::move(assign)), std::move(files));
+    link_->send_with_descriptors(Frame(std::move(assignment->frame)), std::move(assignment->files));
     cores_granted_ = options_.threads;
     watch_.worker_taken();
     return {};
@@ -130,6 +131,7 @@ Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> s
         co_await changed_.wait();
     }
     --holds_;
+    changed_.notify();
     if (self->wake_error_) {
         co_return *wake_error_;
     }
@@ -205,6 +207,9 @@ void ModelInstance::on_tokenized(TokenizedFrame frame) {
 void ModelInstance::on_frame(Frame frame) {
     if (auto* tokens = std::get_if<TokensFrame>(&frame)) {
         worker_tokens_ += tokens->sampled;
+        if (!tokens->matched_stop.empty()) {
+            worker_tokens_ += kStepSampledMax - 1;  // It may have sampled beyond the stop string.
+        }
         if (AnswerStream* stream = find(tokens->id)) {
             stream->on_tokens(std::move(*tokens));
             watch_.token_of(stream->trace());  // Alive: it leaves from a fresh stack.
@@ -227,6 +232,7 @@ void ModelInstance::on_frame(Frame frame) {
 
 void ModelInstance::on_end(const Error& reason) {
     const auto ended = std::exchange(link_, nullptr);
+    kv_.reset();  // Nobody knows what a worker that failed has written.
     watch_.worker_ended();
     if (!wake_error_) {
         services_.watch.metrics.own.worker_deaths.add({"serving"}, 1);
@@ -333,13 +339,36 @@ void ModelInstance::cool() {
     link_.reset();
     watch_.worker_ended();
     ++generation_;
+    retain();
+}
+
+void ModelInstance::retain() {
+    if (!kv_) {
+        return;
+    }
+    const auto trimmed = kv_->trim(ended_ ? 0 : services_.retained_bytes_max);
+    if (!trimmed) {
+        log_warning("kv_not_retained",
+                    {{"model", record_.name}, {"reason", trimmed.error().message}});
+    }
+    if (!trimmed || kv_->retained_pages() == 0) {
+        kv_.reset();
+        return;
+    }
+    retained_since_ = services_.clock.monotonic();
+    log_info("kv_retained", {{"model", record_.name}, {"bytes", kv_->retained_bytes()}});
+    services_.retained();
+}
+
+uint64_t ModelInstance::retained_bytes() const noexcept {
+    return link_ == nullptr && kv_ ? kv_->retained_bytes() : 0;
 }
 
 void ModelInstance::end_for_good() {
     fail_all(Error{ErrorCode::kUnavailable, "this node is shutting down"});
+    ended_ = true;
     cool();
     wake_error_ = Error{ErrorCode::kUnavailable, "this node is shutting down"};
-    ended_ = true;
     pause_.cancel();
     changed_.notify();
 }
@@ -393,8 +422,10 @@ void ModelInstance::describe(DeploymentInfo& info) const {
     info.active_requests = active();
     info.worker_pid = link_ == nullptr ? 0 : link_->pid();
     const bool in_memory = services_.tier.resident(record_.image);
+    info.restoring = link_ != nullptr && !restored_;
     info.tier = link_ != nullptr ? "worker" : (in_memory ? "memory" : "disk");
     info.resident_bytes = in_memory || link_ != nullptr ? record_.image_bytes : 0;
+    info.resident_bytes += retained_bytes();
     if (idle_since_ && used_ && !busy()) {
         info.idle_for = std::chrono::duration_cast<std::chrono::milliseconds>(
             services_.clock.monotonic() - *idle_since_);

@@ -12,6 +12,7 @@
 #include "daemon/worker_link.h"
 #include "daemon/worker_pool.h"
 #include "scheduler/scale/keep_alive.h"
+#include "snapshot/retained/kv_files.h"
 #include "snapshot/tiers/host_tier.h"
 
 #include <chrono>
@@ -36,14 +37,20 @@ struct InstanceServices {
     std::function<void()> became_idle;
     // Requests came to an idle instance, or the last one left.
     std::function<void()> load_changed;
+    // Keys and values that stay when the worker goes: as many bytes at most.
+    uint64_t retained_bytes_max = 0;
+    // An instance retains some from now on.
+    std::function<void()> retained;
     // An image was read from disk, and how fast.
     std::function<void(const snapshot::RestoreTimes&)> restored;
 };
 
 struct InstanceOptions {
     uint64_t kv_bytes = 0;
+    kernels::KvType kv_type = kernels::KvType::kF16;
     uint32_t threads = 1;
     uint32_t sequences_max = 64;
+    bool speculation = true;
 };
 
 class ModelInstance final : public WorkerLink::Listener,
@@ -59,13 +66,21 @@ public:
     // Wakes the model when needed and hands the request to its worker. On an error the stream was
     // not taken.
     Result<void> submit(const std::shared_ptr<AnswerStream>& stream);
+    // Wakes the model unless it has a worker; the restore goes on afterwards.
+    Result<void> begin_warming() { return link_ == nullptr ? wake() : Result<void>(); }
     // Wakes the model and waits until its image is whole and its worker has accepted it.
     Task<Result<AssignedFrame>> warm(std::shared_ptr<ModelInstance> self);
     // Wakes the model whenever it has no worker, with growing pauses while that fails; completes
     // after end_for_good(). For models that are kept warm.
     Task<> stay_warm(std::shared_ptr<ModelInstance> self);
+    // Notified when held(), has_worker() or what warm() waits for may have changed.
+    Event& changed() noexcept { return changed_; }
     // Ends the worker. Only while idle.
     void cool();
+    // Bytes of keys and values that it holds at zero, since when, and their end.
+    uint64_t retained_bytes() const noexcept;
+    Nanoseconds retained_since() const noexcept { return retained_since_; }
+    void forget_retained() { kv_.reset(); }
     // Completes when no request is active. Requests may not be added meanwhile.
     Task<> drained(std::shared_ptr<ModelInstance> self);
 
@@ -76,6 +91,8 @@ public:
     bool busy() const noexcept { return !streams_.empty(); }
     // In use by requests or by somebody who warms it.
     bool held() const noexcept { return busy() || holds_ > 0; }
+    // Answers from weights that are all there.
+    bool serving() const noexcept { return busy() && restored_; }
     bool has_worker() const noexcept { return link_ != nullptr; }
     uint32_t active() const noexcept { return static_cast<uint32_t>(streams_.size()); }
     // Since when nobody uses it; nothing while busy or never used.
@@ -104,6 +121,7 @@ private:
     void on_assigned(AssignedFrame frame);
     void on_tokenized(TokenizedFrame frame);
     void became_idle();
+    void retain();
     void fail_all(const Error& error);
     void retry_or_fail(const Error& reason);
     AnswerStream* find(uint64_t sequence);
@@ -113,6 +131,8 @@ private:
     const InstanceOptions options_;
 
     std::shared_ptr<WorkerLink> link_;
+    std::optional<snapshot::KvFiles> kv_;  // Of the worker, or retained from the last one.
+    Nanoseconds retained_since_{};
     std::unordered_map<uint64_t, std::shared_ptr<AnswerStream>> streams_;
     uint64_t next_sequence_ = 1;
     uint32_t cores_granted_ = 0;  // As the worker was last told.

@@ -40,6 +40,7 @@ struct DeploymentInfo {
     std::string architecture;
     uint64_t image_bytes = 0;
     uint32_t context = 0;
+    std::string kv_type;
     int64_t created_unix_s = 0;
     std::string price_input;
     std::string price_output;
@@ -52,12 +53,31 @@ struct DeploymentInfo {
     uint32_t active_requests = 0;
     std::optional<std::chrono::milliseconds> idle_for;  // Nothing while busy or never used.
     int32_t worker_pid = 0;                             // 0: no worker.
+    bool restoring = false;  // Its weights are still on their way into memory.
 };
 
 struct DeployProgress {
-    std::string phase;  // "import", "store", "check"
+    std::string phase;  // "fetch", "verify", "import", "check"; "push", "pull"
     uint64_t done = 0;
     uint64_t total = 0;
+};
+
+// An image to or from a remote place.
+struct TransferSpec {
+    std::string remote;  // file:///FOLDER, s3://BUCKET/PREFIX, https://HOST/PATH
+    std::string what;    // Of a push a model's name, of a pull an image's: NAME or sha256:DIGEST.
+    std::string name;    // Of a push: what the image is called there.
+    std::shared_ptr<const std::atomic<bool>> cancelled;  // As of a DeploySpec.
+};
+
+struct TransferInfo {
+    std::string image;  // Digest.
+    uint64_t image_bytes = 0;
+    uint64_t chunks = 0;
+    uint64_t chunks_moved = 0;  // The others were there.
+    uint64_t bytes_moved = 0;   // On the wire.
+    std::string name;           // Of a push.
+    json::object manifest;      // Of a pull: the deployment that was pushed; may be empty.
 };
 
 // One revision of a deployment, current or earlier.
@@ -95,6 +115,7 @@ struct DeployPlan {
     uint32_t context = 0;
     uint64_t kv_bytes_per_sequence = 0;  // At the whole context; 0: not known.
     uint64_t kv_bytes = 0;
+    std::string kv_type;
     std::optional<std::chrono::milliseconds> restore;  // Nothing: no restore was measured yet.
     std::string price_input;
     std::string price_output;
@@ -202,6 +223,7 @@ struct BenchReport {
     std::string model;
     std::string revision;
     std::string kernels;
+    std::string kv_type;
     uint32_t threads = 0;
     uint64_t memory_bytes_per_second = 0;
     uint64_t int8_per_second = 0;  // 0: no such limit.
@@ -226,7 +248,7 @@ public:
     virtual ~Node() = default;
 
     // `source` is a readable descriptor of a model file (the client's own or an uploaded one);
-    // invalid when the manifest names an image.
+    // invalid when the manifest names an image or an address.
     using OnProgress = std::function<void(DeployProgress)>;
     virtual Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
                                                 OnProgress on_progress) = 0;
@@ -265,6 +287,10 @@ public:
     // Numbers as of the last refresh_metrics(), which wakes no model, and traces.
     virtual Watch& watch() = 0;
     virtual void refresh_metrics() = 0;
+
+    // Moves what is missing on the other side. A pull makes no deployment.
+    virtual Task<Result<TransferInfo>> push(TransferSpec spec, OnProgress on_progress) = 0;
+    virtual Task<Result<TransferInfo>> pull(TransferSpec spec, OnProgress on_progress) = 0;
 };
 
 }  // namespace rekindle::daemon

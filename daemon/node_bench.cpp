@@ -22,10 +22,10 @@ Result<void> check_context(const BenchSpec& spec, const DeploymentRecord& record
 }
 
 // Of the largest case: they run one after the other.
-uint64_t kv_bytes_for(const BenchSpec& spec, const ImageFacts& facts) {
+uint64_t kv_bytes_for(const BenchSpec& spec, const ImageFacts& facts, kernels::KvType type) {
     const uint32_t batch = *std::max_element(spec.batches.begin(), spec.batches.end());
-    const uint64_t of_batch = batch * facts.kv_bytes(uint64_t{spec.prompt} + spec.answer);
-    return align_up(std::max(of_batch, facts.kv_bytes(spec.prefill)), kPageBytes);
+    const uint64_t of_batch = batch * facts.kv_bytes(uint64_t{spec.prompt} + spec.answer, type);
+    return align_up(std::max(of_batch, facts.kv_bytes(spec.prefill, type)), kPageBytes);
 }
 
 }  // namespace
@@ -63,13 +63,16 @@ Task<Result<std::unique_ptr<BenchStream>>> NodeImpl::bench(BenchSpec spec) {
                            .tier = services_.tier,
                            .make_room = [this] { return cool_longest_idle(); },
                            .work_now = [this] { return work_now(); }};
-    auto bench = std::make_shared<ModelBench>(std::move(services), spec, record, config_.threads);
+    const kernels::KvType kv_type = kv_type_of(record.manifest);
+    auto bench =
+        std::make_shared<ModelBench>(std::move(services), spec, record,
+                                     BenchWorker{.threads = config_.threads, .kv_type = kv_type});
     bench_ = bench;  // From here on there is no other.
     auto facts = co_await facts_of_image(record.image);
     if (!facts) {
         co_return facts.error();
     }
-    const uint64_t kv_bytes = kv_bytes_for(spec, *facts);
+    const uint64_t kv_bytes = kv_bytes_for(spec, *facts, kv_type);
     if (kv_bytes > config_.host_memory_bytes) {
         co_return Error{
             ErrorCode::kInvalidArgument,

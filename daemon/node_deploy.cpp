@@ -72,6 +72,12 @@ uint64_t NodeImpl::kv_bytes_of(const api::Manifest& manifest) const noexcept {
     return align_up(manifest.kv_bytes.value_or(config_.kv_memory_bytes), kPageBytes);
 }
 
+kernels::KvType NodeImpl::kv_type_of(const api::Manifest& manifest) noexcept {
+    const kernels::KvType* type = kernels::find_kv_type(manifest.kv_type);
+    REKINDLE_CHECK(type != nullptr, "a manifest's types of KV caches are those of the kernels");
+    return *type;
+}
+
 void NodeImpl::renew_rules() {
     auto book = std::make_shared<RequestRuleBook>();
     const auto add = [&book](const std::string& name, const DeploymentRecord& record) {
@@ -137,6 +143,14 @@ void NodeImpl::end_change() {
 
 Task<Result<DeploymentInfo>> NodeImpl::deploy(DeploySpec spec, UniqueFd source,
                                               OnProgress on_progress) {
+    // A file is fetched before its turn: that may take hours, and others deploy meanwhile.
+    const bool fetched = !spec.manifest.address().empty();
+    return fetched ? deploy_fetched(std::move(spec), std::move(on_progress))
+                   : deploy_source(std::move(spec), std::move(source), std::move(on_progress));
+}
+
+Task<Result<DeploymentInfo>> NodeImpl::deploy_source(DeploySpec spec, UniqueFd source,
+                                                     OnProgress on_progress) {
     const auto begun = co_await begin_change();
     if (!begun) {
         co_return begun.error();
@@ -234,8 +248,10 @@ void NodeImpl::keep_warm(const std::shared_ptr<ModelInstance>& instance) {
 // The old revision finishes what it is answering, then its worker ends, and those of `images` go
 // that no current or earlier revision names.
 Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images) {
+    const auto retiring = retiring_.insert(instance->record().image);
     co_await instance->drained(instance);
     instance->end_for_good();
+    retiring_.erase(retiring);
     while (deploying_) {  // So that no deployment takes one of them up meanwhile.
         co_await deploy_ended_.wait();
     }

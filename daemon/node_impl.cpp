@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace rekindle::daemon {
@@ -12,7 +13,8 @@ namespace {
 // Requests in the node at once, over all models and for one: beyond, clients are told to come back.
 constexpr scheduler::AdmissionLimits kAdmissionLimits{.model_requests_max = 1024,
                                                       .node_requests_max = 4096};
-constexpr size_t kComputeThreads = 2;  // Imports and reports.
+constexpr size_t kComputeThreads = 2;   // Imports and reports.
+constexpr size_t kTransferThreads = 4;  // Downloads, pushes and pulls at a time; others wait.
 
 }  // namespace
 
@@ -23,6 +25,7 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
       catalog_(std::move(catalog)),
       gate_(services_.context),
       compute_(kComputeThreads),
+      transfers_(kTransferThreads),
       pool_({services_.context, gate_, services_.clock, services_.timers, services_.launcher},
             config_.spare_workers),
       watch_(services_.clock),
@@ -44,6 +47,7 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
 NodeImpl::~NodeImpl() = default;
 
 Result<void> NodeImpl::start() {
+    remove_old_downloads(services_.folder.at("downloads"));
     auto started = pool_.start();
     if (started) {
         for (const auto& [name, instance] : instances_) {
@@ -62,6 +66,8 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .make_room = [this] { return cool_longest_idle(); },
                               .became_idle = [this] { schedule_cooling(); },
                               .load_changed = [this] { grant_cores(); },
+                              .retained_bytes_max = config_.retained_kv_bytes.value_or(0),
+                              .retained = [this] { bound_retained(); },
                               .restored =
                                   [this](const snapshot::RestoreTimes& times) {
                                       const std::chrono::duration<double> taken = times.total;
@@ -69,8 +75,10 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                                           static_cast<double>(times.bytes_read) / taken.count();
                                   }};
     InstanceOptions options{.kv_bytes = kv_bytes_of(record.manifest),
+                            .kv_type = kv_type_of(record.manifest),
                             .threads = config_.threads,
-                            .sequences_max = record.manifest.max_batch};
+                            .sequences_max = record.manifest.max_batch,
+                            .speculation = record.manifest.speculation};
     return std::make_shared<ModelInstance>(std::move(services), record, options);
 }
 
@@ -82,6 +90,7 @@ DeploymentInfo NodeImpl::info_of(const ModelInstance& instance) const {
                         .architecture = record.architecture,
                         .image_bytes = record.image_bytes,
                         .context = record.context_max,
+                        .kv_type = record.manifest.kv_type,
                         .created_unix_s = record.created_unix_s,
                         .price_input = record.manifest.price_input,
                         .price_output = record.manifest.price_output,
@@ -130,6 +139,9 @@ void NodeImpl::grant_cores() {
     for (const auto& [name, instance] : instances_) {
         requests.push_back(instance->active());
     }
+    const bool serving =
+        std::ranges::any_of(instances_, [](const auto& entry) { return entry.second->serving(); });
+    services_.tier.set_restore_share(serving ? config_.restore_share : 100);
     const auto shares = scheduler::share_cores(config_.threads, requests);
     size_t next = 0;
     for (const auto& [name, instance] : instances_) {
@@ -165,6 +177,26 @@ void NodeImpl::schedule_cooling() {
         return;
     }
     cooling_->start(*pause, [this] { cool_idle_models(); });
+}
+
+// What was kept first goes first.
+void NodeImpl::bound_retained() {
+    for (;;) {
+        uint64_t bytes = 0;
+        ModelInstance* oldest = nullptr;
+        for (const auto& [name, instance] : instances_) {
+            const uint64_t held = instance->retained_bytes();
+            bytes += held;
+            if (held > 0 &&
+                (oldest == nullptr || instance->retained_since() < oldest->retained_since())) {
+                oldest = instance.get();
+            }
+        }
+        if (oldest == nullptr || bytes <= config_.retained_kv_bytes.value_or(0)) {
+            return;
+        }
+        oldest->forget_retained();
+    }
 }
 
 void NodeImpl::cool_idle_models() {
@@ -293,6 +325,9 @@ Task<> NodeImpl::drain(std::chrono::milliseconds deadline) {
     if (const auto bench = bench_.lock()) {
         bench->end(Error{ErrorCode::kUnavailable, "this node is shutting down"});
     }
+    for (const auto& [name, instance] : instances_) {
+        instance->changed().notify();  // Who waits to cool a model gives up.
+    }
     admission_.drain();
     cancel_imports_ = true;
     const std::unique_ptr<Timer> timer = services_.timers.make("drain");
@@ -323,6 +358,7 @@ Task<> NodeImpl::stop() {
     co_await gate_.close();
     instances_.clear();
     compute_.stop_and_join();
+    transfers_.stop_and_join();
 }
 
 }  // namespace rekindle::daemon

@@ -10,14 +10,17 @@
 #include "daemon/catalog.h"
 #include "daemon/config.h"
 #include "daemon/data_folder.h"
+#include "daemon/download.h"
 #include "daemon/image_facts.h"
 #include "daemon/metered_ledger.h"
 #include "daemon/model_bench.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
 #include "daemon/tenant_salts.h"
+#include "daemon/upkeep.h"
 #include "daemon/worker_pool.h"
 #include "loader/chunk_store.h"
+#include "loader/remote/remote_settings.h"
 #include "scheduler/admit/admission_gate.h"
 #include "scheduler/scale/core_shares.h"
 #include "scheduler/scale/keep_alive.h"
@@ -28,6 +31,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,7 +50,7 @@ struct NodeServices {
     std::string worker_executable;  // Of imports.
 };
 
-class NodeImpl final : public Node {
+class NodeImpl final : public Node, public Upkeep {
 public:
     NodeImpl(NodeServices services, Config config, Catalog catalog);
     ~NodeImpl() override;
@@ -60,6 +64,8 @@ public:
 
     Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
                                         OnProgress on_progress) override;
+    Task<Result<TransferInfo>> push(TransferSpec spec, OnProgress on_progress) override;
+    Task<Result<TransferInfo>> pull(TransferSpec spec, OnProgress on_progress) override;
     Task<Result<DeployPlan>> plan(DeploySpec spec, UniqueFd source) override;
     Task<Result<DeploymentInfo>> rollback(std::string name, std::string revision) override;
     Task<Result<DeploymentDetails>> describe(std::string name) override;
@@ -84,7 +90,14 @@ public:
 
     void refresh_metrics() override;
 
+    Task<Result<GcReport>> gc(bool dry_run) override;
+    Task<Result<std::unique_ptr<VerifyStream>>> verify(VerifySpec spec) override;
+    Task<Result<DeploymentInfo>> warm(std::string model, bool wait) override;
+    Task<Result<DeploymentInfo>> cool(CoolSpec spec) override;
+
 private:
+    class Verification;
+
     std::shared_ptr<ModelInstance> make_instance(const DeploymentRecord& record);
     DeploymentInfo info_of(const ModelInstance& instance) const;
     std::vector<scheduler::WorkerUse> worker_uses() const;
@@ -95,11 +108,23 @@ private:
     // Busy workers share the cores of the node.
     void grant_cores();
     void schedule_cooling();
+    // Forgets what models at zero retain beyond the node's limit.
+    void bound_retained();
     void cool_idle_models();
     Result<billing::RequestFacts> facts_of(const GenerateRequest& request,
                                            const ModelInstance& instance) const;
     // Room for one more worker, if need be by cooling the model that was idle longest.
     Result<void> make_worker_room();
+    // ---- node_upkeep.cpp ----
+    // Deployments with a revision of this image.
+    std::vector<std::string> models_of(const std::string& image) const;
+    std::vector<std::string> unnamed_images(const std::vector<std::string>& images) const;
+    // ---- node_tiers.cpp ----
+    Result<std::shared_ptr<ModelInstance>> instance_of(const std::string& model) const;
+    Task<> finish_warming(std::shared_ptr<ModelInstance> instance);
+    Task<bool> unused_within(std::shared_ptr<ModelInstance> instance,
+                             std::chrono::milliseconds wait);
+    Task<Result<void>> evict_image(std::string image);
     // ---- node_bench.cpp ----
     std::vector<std::string> work_now() const;
     // ---- node_import.cpp ----
@@ -108,7 +133,15 @@ private:
     Task<Result<DeploymentRecord>> record_of_image(api::Manifest manifest);
     // ---- node_plan.cpp ----
     Task<Result<ImageFacts>> facts_of_image(std::string digest);
+    // ---- node_remote.cpp ----
+    remote::Cancelled until_left(std::shared_ptr<const std::atomic<bool>> client_left);
+    remote::SourceContext remote_context() const;
+    Task<Result<std::shared_ptr<Download>>> fetch_file(const DeploySpec* spec,
+                                                       OnProgress on_progress);
+    Task<Result<DeploymentInfo>> deploy_fetched(DeploySpec spec, OnProgress on_progress);
     // ---- node_deploy.cpp ----
+    Task<Result<DeploymentInfo>> deploy_source(DeploySpec spec, UniqueFd source,
+                                               OnProgress on_progress);
     Result<void> check_manifest(const api::Manifest& manifest) const;
     // Deployments, rollbacks and removals one after the other.
     Task<Result<void>> begin_change();
@@ -119,15 +152,18 @@ private:
     Task<> retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images);
     void keep_warm(const std::shared_ptr<ModelInstance>& instance);
     uint64_t kv_bytes_of(const api::Manifest& manifest) const noexcept;
+    static kernels::KvType kv_type_of(const api::Manifest& manifest) noexcept;
     void renew_rules();
     Task<Result<void>> forget_image(std::string digest);
 
     const NodeServices services_;
     const Config config_;
+    const remote::Environment environment_ = remote::process_environment;
     const TenantSalts salts_;
     Catalog catalog_;
     Gate gate_;
     ComputePool compute_;
+    ComputePool transfers_;  // Blocks on networks.
     WorkerPool pool_;
     Watch watch_;
     MeteredLedger ledger_;
@@ -139,7 +175,9 @@ private:
     scheduler::AdmissionGate admission_;
     std::unique_ptr<Timer> cooling_;
     Event request_left_;
-    std::weak_ptr<ModelBench> bench_;  // The last one.
+    std::weak_ptr<ModelBench> bench_;      // The last one.
+    std::multiset<std::string> retiring_;  // Images of replaced revisions that still answer.
+    bool verifying_ = false;
     bool deploying_ = false;
     Event deploy_ended_;
     bool draining_ = false;

@@ -97,6 +97,14 @@ VllmMetrics::VllmMetrics(MetricRegistry& registry)
           of_model("vllm:prefix_cache_hits_total", "Of them, those that were there."), 0)),
       generation_tokens(registry.counter(
           of_model("vllm:generation_tokens_total", "Completion tokens sampled."), 0)),
+      drafts(registry.counter(of_model("vllm:spec_decode_num_drafts_total",
+                                       "Times that next tokens were guessed and computed."),
+                              0)),
+      draft_tokens(registry.counter(
+          of_model("vllm:spec_decode_num_draft_tokens_total", "Tokens guessed and computed."), 0)),
+      draft_accepted(registry.counter(
+          of_model("vllm:spec_decode_num_accepted_tokens_total", "Of them, those that were right."),
+          0)),
       request_success(registry.counter({.name = "vllm:request_success_total",
                                         .help = "Requests that ended, by reason.",
                                         .labels = {"model_name", "finished_reason"}},
@@ -182,7 +190,8 @@ RekindleMetrics::RekindleMetrics(MetricRegistry& registry)
                              .help = "Deployments by tier: worker, memory or disk.",
                              .labels = {"tier"}})),
       resident_bytes(registry.gauge({.name = "rekindle_resident_bytes",
-                                     .help = "Memory held by images and by workers' KV pages.",
+                                     .help = "Memory held by images by workers' KV pages and by "
+                                             "those that models at zero retain.",
                                      .labels = {"kind"}})),
       memory_budget(registry.gauge(
           plain("rekindle_host_memory_budget_bytes", "What images may hold in memory."))),
@@ -279,17 +288,26 @@ void NodeMetrics::first_token(const std::string& model, const FirstToken& first)
     vllm.prompt_tokens.add({model}, first.prompt_tokens);
     vllm.prefix_cache_queries.add({model}, first.prompt_tokens);
     vllm.prefix_cache_hits.add({model}, first.cached_tokens);
-    vllm.generation_tokens.add({model}, 1);
+    vllm.generation_tokens.add({model}, first.tokens);
     llama.prompt_tokens.add(first.prompt_tokens - first.cached_tokens);
     llama.prompt_seconds.add(first.prefill.count());
-    llama.tokens_predicted.add(1);
+    llama.tokens_predicted.add(first.tokens);
+    came_with_another(model, first.tokens - 1);
 }
 
-void NodeMetrics::next_token(const std::string& model, Nanoseconds gap) {
+void NodeMetrics::next_tokens(const std::string& model, Nanoseconds gap, uint32_t tokens) {
     vllm.inter_token_latency.observe({model}, seconds(gap));
-    vllm.generation_tokens.add({model}, 1);
-    llama.tokens_predicted.add(1);
+    came_with_another(model, tokens - 1);
+    vllm.generation_tokens.add({model}, tokens);
+    llama.tokens_predicted.add(tokens);
     llama.tokens_predicted_seconds.add(gap.count());
+}
+
+// Nobody waited for what one step sampled beside its first token.
+void NodeMetrics::came_with_another(const std::string& model, uint32_t tokens) {
+    for (uint32_t i = 0; i < tokens; ++i) {
+        vllm.inter_token_latency.observe({model}, 0);
+    }
 }
 
 void NodeMetrics::ended(const std::string& model, const EndedRequest& request) {
@@ -305,6 +323,11 @@ void NodeMetrics::ended(const std::string& model, const EndedRequest& request) {
 void NodeMetrics::step(const std::string& model, const WorkerStep& step) {
     own.step_seconds.observe({model}, seconds(step.time));
     vllm.iteration_tokens.observe({model}, step.tokens);
+    if (step.drafts > 0) {
+        vllm.drafts.add({model}, step.drafts);
+        vllm.draft_tokens.add({model}, step.draft_tokens);
+        vllm.draft_accepted.add({model}, step.draft_accepted);
+    }
     llama.decodes.add(1);
     llama.busy_sum += step.sequences;
 }

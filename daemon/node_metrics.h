@@ -26,6 +26,9 @@ struct VllmMetrics {
     Counter& prefix_cache_queries;
     Counter& prefix_cache_hits;
     Counter& generation_tokens;
+    Counter& drafts;
+    Counter& draft_tokens;
+    Counter& draft_accepted;
     Counter& request_success;
     Histogram& time_to_first_token;
     Histogram& inter_token_latency;
@@ -104,6 +107,7 @@ struct FirstToken {
     Nanoseconds prefill{};  // From Go to the token.
     uint32_t prompt_tokens = 0;
     uint32_t cached_tokens = 0;  // Of them.
+    uint32_t tokens = 1;         // Sampled in its step.
 };
 
 struct EndedRequest {
@@ -119,6 +123,9 @@ struct WorkerStep {
     Nanoseconds time{};
     uint32_t sequences = 0;  // Computed in it.
     uint32_t tokens = 0;     // Of prompts and answers.
+    uint32_t drafts = 0;     // Sequences with guesses, guesses, and those that were right.
+    uint32_t draft_tokens = 0;
+    uint32_t draft_accepted = 0;
 };
 
 class NodeMetrics {
@@ -127,8 +134,8 @@ public:
 
     void cold_start(const std::string& model, const ColdStart& times);
     void first_token(const std::string& model, const FirstToken& first);
-    // `gap` since the token before.
-    void next_token(const std::string& model, Nanoseconds gap);
+    // `tokens` came together, `gap` after those before.
+    void next_tokens(const std::string& model, Nanoseconds gap, uint32_t tokens);
     void ended(const std::string& model, const EndedRequest& request);
     void step(const std::string& model, const WorkerStep& step);
     // The final record is durable.
@@ -140,6 +147,9 @@ public:
     VllmMetrics vllm{registry};
     LlamaMetrics llama{registry};
     RekindleMetrics own{registry};
+
+private:
+    void came_with_another(const std::string& model, uint32_t tokens);
 };
 
 }  // namespace rekindle::daemon

@@ -26,9 +26,9 @@ Result<ImageFacts> facts_of_file(const std::string& worker_executable, UniqueFd 
 
 // What the worker would say, in its words.
 Result<uint32_t> usable_context(const api::Manifest& manifest, const ImageFacts& facts,
-                                uint64_t kv_bytes) {
-    const uint64_t of_memory =
-        kv_bytes / facts.kv_bytes(1) * (facts.kv_bytes(1) / facts.kv_bytes_per_position);
+                                uint64_t kv_bytes, kernels::KvType kv_type) {
+    const uint64_t pages = kv_bytes / facts.kv_page_bytes(kv_type);
+    const uint64_t of_memory = pages * kernels::kPageTokens;
     if (manifest.context > facts.context) {
         return Error{ErrorCode::kInvalidArgument,
                      fmt::format("runtime.context: {} tokens are longer than the model's own "
@@ -64,6 +64,11 @@ Task<Result<DeployPlan>> NodeImpl::plan(DeploySpec spec, UniqueFd source) {
     if (!checked) {
         co_return checked.error();
     }
+    if (!manifest.address().empty()) {
+        co_return Error{ErrorCode::kUnsupported,
+                        "model: what a file needs is known when it is here: a dry run does not "
+                        "fetch it; deploy it, or fetch it and name its path"};
+    }
     std::string revision;
     Result<ImageFacts> facts = ImageFacts{};
     if (!manifest.image().empty()) {
@@ -84,22 +89,24 @@ Task<Result<DeployPlan>> NodeImpl::plan(DeploySpec spec, UniqueFd source) {
     if (!facts) {
         co_return facts.error();
     }
+    const kernels::KvType kv_type = kv_type_of(manifest);
     DeployPlan plan{.name = manifest.name,
                     .architecture = facts->architecture,
                     .revision = std::move(revision),
                     .weights_bytes = facts->bytes,
                     .tensors = facts->tensors,
                     .kv_bytes = kv_bytes_of(manifest),
+                    .kv_type = manifest.kv_type,
                     .price_input = manifest.price_input,
                     .price_output = manifest.price_output,
                     .price_cached = manifest.price_cached,
                     .currency = manifest.currency};
-    const auto context = usable_context(manifest, *facts, plan.kv_bytes);
+    const auto context = usable_context(manifest, *facts, plan.kv_bytes, kv_type);
     if (!context) {
         co_return context.error();
     }
     plan.context = *context;
-    plan.kv_bytes_per_sequence = facts->kv_bytes(plan.context);
+    plan.kv_bytes_per_sequence = facts->kv_bytes(plan.context, kv_type);
     if (plan.weights_bytes > config_.host_memory_bytes) {
         co_return Error{ErrorCode::kResourceExhausted,
                         fmt::format("the weights take {} bytes, this node has {} for images "

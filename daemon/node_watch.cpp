@@ -70,6 +70,11 @@ void NodeImpl::refresh_metrics() {
     }
     own.resident_bytes.clear();
     own.resident_bytes.add({"images"}, static_cast<double>(services_.tier.resident_bytes()));
+    uint64_t retained = 0;
+    for (const auto& [name, instance] : instances_) {
+        retained += instance->retained_bytes();
+    }
+    own.resident_bytes.add({"retained_kv"}, static_cast<double>(retained));
     own.resident_bytes.add({"kv"}, static_cast<double>(workers * config_.kv_memory_bytes));
     own.memory_budget.set(static_cast<double>(config_.host_memory_bytes));
     metrics.llama.requests_processing.set(all.running);

@@ -5,9 +5,12 @@
 #include "billing/ledger.h"
 #include "daemon/backup_writer.h"
 #include "daemon/data_folder.h"
+#include "daemon/doctor_checks.h"
 #include "daemon/restore.h"
+#include "daemon/worker_path.h"
 #include "loader/chunk_store.h"
 
+#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -17,6 +20,7 @@
 #include <span>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 namespace rekindle::daemon {
 namespace {
@@ -66,6 +70,26 @@ int restore(const std::string& folder, const std::string& file) {
     }
     say_found(*report);
     return EXIT_SUCCESS;
+}
+
+constexpr uint64_t kDiskFileBytes = 256 * kMiB;  // A tenth of a second on a fast disk.
+
+int doctor(const Config& config, bool mend) {
+    const auto worker = worker_executable();
+    const DoctorPlaces places{.data_dir = config.data_dir,
+                              .worker_executable = worker ? *worker : std::string(),
+                              .disk_file_bytes = kDiskFileBytes};
+    const SystemClock clock;
+    DoctorFacts facts = look_around(places, clock);
+    if (!worker) {
+        facts.worker.error = worker.error().message;
+    }
+    std::vector<Finding> findings = judge(facts);
+    if (mend) {
+        fix(places, facts, findings);
+    }
+    say(json::serialize(doctor_report(facts, findings)));
+    return any_failed(findings) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 Result<void> write_archive(BackupStream& stream, int fd) {
@@ -125,6 +149,8 @@ int run_offline(const Config& config, const Offline& task) {
             const auto done = back_up(config, task);
             return done ? EXIT_SUCCESS : fail(done.error());
         }
+        case OfflineAction::kDoctor:
+            return doctor(config, task.fix);
         case OfflineAction::kNone:
             break;
     }

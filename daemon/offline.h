@@ -1,4 +1,5 @@
-// What rekindled does with a data folder instead of serving it: verify, back up, restore.
+// What rekindled does with a data folder instead of serving it: verify, back up, restore; and
+// what it finds about the machine.
 #pragma once
 #include "daemon/config.h"
 

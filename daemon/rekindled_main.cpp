@@ -2,6 +2,7 @@
 #include "base/async/spawn.h"
 #include "base/async/timer.h"
 #include "base/clock.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "base/log_ring.h"
 #include "base/random.h"
@@ -15,6 +16,7 @@
 #include "daemon/key_store.h"
 #include "daemon/node_impl.h"
 #include "daemon/offline.h"
+#include "daemon/worker_path.h"
 #include "loader/chunk_store.h"
 #include "snapshot/tiers/host_tier.h"
 
@@ -24,7 +26,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -34,22 +35,6 @@ namespace {
 
 constexpr std::chrono::seconds kDrainMax{60};  // SIGTERM: running answers get this long.
 constexpr std::chrono::seconds kStopMax{5};    // After that, connections are closed.
-
-// Beside rekindled, where it is built, or in libexec, where it is installed.
-Result<std::string> worker_executable() {
-    std::error_code ec;
-    const auto folder = std::filesystem::read_symlink("/proc/self/exe", ec).parent_path();
-    const auto beside = folder / "rekindle-worker";
-    for (const auto& worker :
-         {beside, folder.parent_path() / "libexec" / "rekindle" / "rekindle-worker"}) {
-        if (std::filesystem::exists(worker, ec)) {
-            return worker.string();
-        }
-    }
-    return Error{ErrorCode::kNotFound, beside.string() +
-                                           " is missing: it belongs beside rekindled, or into "
-                                           "../libexec/rekindle"};
-}
 
 // Everything that lives as long as the daemon, in order of dependence.
 struct Services {
@@ -67,6 +52,16 @@ struct Services {
     std::unique_ptr<NodeImpl> node;
     std::unique_ptr<HttpFront> front;
 };
+
+// Everything works without them, at a price that a person should know of once.
+void tell_of_huge_pages() {
+    const HugePages pages = read_huge_pages("");
+    if (!pages.enabled) {
+        log_warning("huge_pages_off", {{"shmem_enabled", pages.setting},
+                                       {"effect", "slower restores and answers"},
+                                       {"remedy", "rekindle doctor --fix"}});
+    }
+}
 
 Result<void> open_storage(const Config& config, Services& services) {
     auto folder = DataFolder::open(config.data_dir);
@@ -129,6 +124,7 @@ Result<void> start_serving(const Config& config, Services& services) {
                                                   *services.ledger, *services.store},
                                                  options);
                          },
+                     .upkeep = services.node.get(),
                      .logs = &services.logs});
     const auto port = services.front->start();
     if (!port) {
@@ -193,6 +189,7 @@ int run(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);  // A client that left is an error code, not a signal.
     Services services;
     services.logs.attach();
+    tell_of_huge_pages();
     // 2. Data folder, ledger (closes what a crash left open), chunks, memory for images.
     const auto opened = open_storage(parsed->config, services);
     if (!opened) {

@@ -104,13 +104,6 @@ std::string text_of(const LogRing::Batch& batch) {
     return out;
 }
 
-HttpReply log_head() {
-    HttpReply head;
-    head.content_type = "application/x-ndjson";
-    head.fields.push_back({"Cache-Control", "no-cache"});
-    return head;
-}
-
 }  // namespace
 
 WatchApi::WatchApi(asio::io_context& context, Node& node, LogRing* logs)
@@ -222,8 +215,8 @@ Task<> WatchApi::logs(HttpExchange& exchange) {
     const LogRequest request = std::get<LogRequest>(std::move(parsed));
     const std::shared_ptr<Followers> followers = followers_;
     uint64_t next = logs_->first();
-    exchange.begin_stream(log_head());
-    exchange.keep_alive("\n", log_head());  // Blank lines show who has left.
+    exchange.begin_stream(lines_head());
+    exchange.keep_alive("\n", lines_head());  // Blank lines show who has left.
     exchange.on_interrupt([followers](Interrupt /*reason*/) { followers->changed.notify(); });
     bool begun = false;  // The head goes out at once, also while there is no line.
     while (!exchange.interrupted()) {

@@ -49,19 +49,25 @@ void WorkerAnswers::add_prompt_logprobs(const Answer& answer, const scheduler::T
     }
 }
 
-TokensFrame WorkerAnswers::frame_of(Answer& answer, const scheduler::TokenEvent& event) const {
-    TokensFrame frame{.id = event.id, .sampled = 1};
+void WorkerAnswers::begin_first_frame(Answer& answer, const scheduler::TokenEvent& event,
+                                      TokensFrame& frame) const {
+    const auto microseconds = [](Nanoseconds time) {
+        return static_cast<uint32_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+    };
+    frame.prefill_us = microseconds(clock_.monotonic() - answer.begun);
+    frame.wait_us = microseconds(engine_.waited() - answer.waited);
+    if (answer.want_logprobs && !answer.echo.empty()) {
+        add_prompt_logprobs(answer, event, frame);
+    }
+    frame.text = std::exchange(answer.echo, {});
+}
+
+void WorkerAnswers::add(Answer& answer, const scheduler::TokenEvent& event,
+                        TokensFrame& frame) const {
+    ++frame.sampled;
     if (std::exchange(answer.first, false)) {
-        const auto microseconds = [](Nanoseconds time) {
-            return static_cast<uint32_t>(
-                std::chrono::duration_cast<std::chrono::microseconds>(time).count());
-        };
-        frame.prefill_us = microseconds(clock_.monotonic() - answer.begun);
-        frame.wait_us = microseconds(engine_.waited() - answer.waited);
-        if (answer.want_logprobs && !answer.echo.empty()) {
-            add_prompt_logprobs(answer, event, frame);
-        }
-        frame.text = std::exchange(answer.echo, {});
+        begin_first_frame(answer, event, frame);
     }
     // The token that ends an answer has no text of its own.
     const bool ends = event.finish == scheduler::FinishReason::kStop;
@@ -79,26 +85,28 @@ TokensFrame WorkerAnswers::frame_of(Answer& answer, const scheduler::TokenEvent&
         frame.logprobs.push_back(
             item_of(event.token, event.logprob, event.top, answer.top_logprobs));
     }
-    return frame;
 }
 
 std::vector<Frame> WorkerAnswers::frames_of(const std::vector<scheduler::TokenEvent>& events,
                                             std::vector<uint64_t>& cancelled) {
     std::vector<Frame> frames;
+    TokensFrame* frame = nullptr;  // Of the last event's sequence.
     frames.reserve(events.size());
     for (const scheduler::TokenEvent& event : events) {
         const auto found = answers_.find(event.id);
         if (found == answers_.end()) {
             continue;
         }
-        TokensFrame frame = frame_of(found->second, event);
-        if (frame.finish != Finish::kNone) {
+        if (frame == nullptr || frame->id != event.id) {
+            frame = &std::get<TokensFrame>(frames.emplace_back(TokensFrame{.id = event.id}));
+        }
+        add(found->second, event, *frame);
+        if (frame->finish != Finish::kNone) {
             if (event.finish == scheduler::FinishReason::kNone) {
                 cancelled.push_back(event.id);
             }
             answers_.erase(found);
         }
-        frames.emplace_back(std::move(frame));
     }
     return frames;
 }

@@ -25,8 +25,9 @@ public:
     void drop(uint64_t id) { answers_.erase(id); }
     bool has(uint64_t id) const { return answers_.contains(id); }
 
-    // One step's events become at most one frame per sequence. Ids that ended by a stop string are
-    // appended to `cancelled`: the batcher does not know about it yet.
+    // One step's events, those of a sequence side by side, become one frame per sequence. What a
+    // sequence sampled in the same step after the token that ended it is dropped. Ids that ended by
+    // a stop string are appended to `cancelled`: the batcher does not know about it yet.
     std::vector<Frame> frames_of(const std::vector<scheduler::TokenEvent>& events,
                                  std::vector<uint64_t>& cancelled);
 
@@ -42,7 +43,10 @@ private:
         runtime::TokenId first_prompt_token = 0;
     };
 
-    TokensFrame frame_of(Answer& answer, const scheduler::TokenEvent& event) const;
+    // Adds one sampled token to the step's frame.
+    void add(Answer& answer, const scheduler::TokenEvent& event, TokensFrame& frame) const;
+    void begin_first_frame(Answer& answer, const scheduler::TokenEvent& event,
+                           TokensFrame& frame) const;
     LogprobItem item_of(runtime::TokenId token, float logprob,
                         const std::vector<scheduler::TokenLogprob>& top, uint8_t top_count) const;
     // The prompt's own items, for echo with log-probabilities.

@@ -23,7 +23,7 @@ WorkerBench::WorkerBench(const WorkerModel& model, const kernels::KernelTable& k
       kernels_(kernels),
       threads_(threads),
       clock_(clock),
-      cost_(runtime::step_cost(model.image.layout())) {}
+      cost_(runtime::step_cost(model.image.layout(), model.kv_type)) {}
 
 void WorkerBench::measure_limits() {
     memory_bytes_per_second_ =

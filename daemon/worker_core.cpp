@@ -1,7 +1,9 @@
 #include "daemon/worker_core.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "base/version.h"
 #include "kernels/kernel_table.h"
 #include "runtime/kv_pages.h"
 
@@ -9,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <sys/mman.h>
 #include <utility>
 
 namespace rekindle::daemon {
@@ -36,6 +39,7 @@ Result<void> check_context(const AssignFrame& assign, uint32_t of_model, uint64_
 constexpr size_t kWaitingMax = 4096;
 
 static_assert(kCachedTokensUnit == kernels::kPageTokens);
+static_assert(kStepSampledMax == scheduler::kDraftTokensMax + 1);
 
 uint32_t whole_microseconds(Nanoseconds time) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
@@ -51,10 +55,16 @@ std::vector<runtime::LogitBias> to_logit_bias(const std::vector<TokenBias>& entr
     return out;
 }
 
-// Descriptors of an Assign frame: latches, KV memory, extents in order.
+constexpr size_t kFixedDescriptors = 3;  // Latches, KV memory, its table; then extents in order.
+
+// What keys and values depend on beside the kernels: the weights, and how this build computes.
+Sha256Digest kv_owner(const AssignFrame& assign) {
+    return sha256(as_bytes(fmt::format("{}\n{}", version(), assign.index_json)));
+}
+
 Result<std::unique_ptr<WorkerModel>> open_files(const AssignFrame& assign,
                                                 std::vector<UniqueFd> descriptors) {
-    if (descriptors.size() != 2 + assign.extent_bytes.size()) {
+    if (descriptors.size() != kFixedDescriptors + assign.extent_bytes.size()) {
         return Error{ErrorCode::kCorrupt,
                      fmt::format("assign: {} descriptors for {} extents", descriptors.size(),
                                  assign.extent_bytes.size())};
@@ -63,17 +73,27 @@ Result<std::unique_ptr<WorkerModel>> open_files(const AssignFrame& assign,
     if (!kv_memory) {
         return std::move(kv_memory).error().with_context("KV memory");
     }
+    // A page fault for each 2 MiB instead of 4 KiB; a system without huge pages refuses.
+    ::madvise(kv_memory->data(), kv_memory->bytes(), MADV_HUGEPAGE);
+    auto kv_table = Mapping::read_write(descriptors[2].get(), assign.kv_table_bytes);
+    if (!kv_table) {
+        return std::move(kv_table).error().with_context("table of KV memory");
+    }
     std::vector<snapshot::ExtentFile> extents;
     for (size_t i = 0; i < assign.extent_bytes.size(); ++i) {
-        extents.push_back({std::move(descriptors[2 + i]), assign.extent_bytes[i]});
+        extents.push_back({std::move(descriptors[kFixedDescriptors + i]), assign.extent_bytes[i]});
     }
     auto image =
         snapshot::ImageView::open(assign.index_json, std::move(extents), std::move(descriptors[0]));
     if (!image) {
         return image.error();
     }
-    return std::make_unique<WorkerModel>(
-        WorkerModel{std::move(image).value(), std::move(kv_memory).value(), assign.sequences_max});
+    return std::make_unique<WorkerModel>(WorkerModel{.image = std::move(image).value(),
+                                                     .kv_memory = std::move(kv_memory).value(),
+                                                     .kv_table = std::move(kv_table).value(),
+                                                     .sequences_max = assign.sequences_max,
+                                                     .kv_type = assign.kv_type,
+                                                     .speculation = assign.speculation});
 }
 
 }  // namespace
@@ -88,16 +108,21 @@ Result<std::unique_ptr<WorkerModel>> WorkerModel::open(const AssignFrame& assign
     const snapshot::ImageView& image = (*model)->image;
     Mapping& memory = (*model)->kv_memory;
     const snapshot::Hyperparameters& facts = image.layout().hyperparameters;
-    (*model)->pages_total = static_cast<uint32_t>(memory.bytes() / runtime::kv_page_bytes(facts));
+    const uint64_t page_bytes = runtime::kv_page_bytes(facts, assign.kv_type);
+    (*model)->pages_total = static_cast<uint32_t>(memory.bytes() / page_bytes);
     const uint64_t positions = uint64_t{(*model)->pages_total} * kernels::kPageTokens;
     const auto fits = check_context(assign, facts.context, positions);
     if (!fits) {
         return fits.error();
     }
-    auto engine = make_engine(image, runtime::EngineOptions{.threads = std::max(1U, assign.threads),
-                                                            .context_max = assign.context_max,
-                                                            .kv_pages = (*model)->pages_total,
-                                                            .kv_memory = memory.span()});
+    auto engine = make_engine(
+        image, runtime::EngineOptions{.threads = std::max(1U, assign.threads),
+                                      .context_max = assign.context_max,
+                                      .kv_type = assign.kv_type,
+                                      .kv_pages = (*model)->pages_total,
+                                      .kv_memory = memory.span(),
+                                      .kv_table = snapshot::KvTable((*model)->kv_table.span()),
+                                      .kv_owner = kv_owner(assign)});
     if (!engine) {
         return engine.error();
     }
@@ -227,6 +252,8 @@ BatchRunner::BatchRunner(const WorkerModel& model, const runtime::Tokenizer& tok
           *model.engine,
           scheduler::BatcherLimits{
               .sequences_max = model.sequences_max,
+              .speculation = model.speculation ? scheduler::SpeculationMode::kAuto
+                                               : scheduler::SpeculationMode::kOff,
               .clock = &clock,
               .is_end = [&tokenizer](runtime::TokenId token) { return tokenizer.is_end(token); }}),
       answers_(tokenizer, clock, *model.engine) {}
@@ -317,8 +344,12 @@ Result<void> BatchRunner::step() {
     pages_told_ = step.pages_used;
     step.step_us = step_us;
     step.wait_us = wait_us;
-    step.sequences = batcher_.last_step().sequences;
-    step.tokens = batcher_.last_step().tokens;
+    const scheduler::StepWork& work = batcher_.last_step();
+    step.sequences = work.sequences;
+    step.tokens = work.tokens;
+    step.drafts = work.drafts;
+    step.draft_tokens = work.draft_tokens;
+    step.draft_accepted = work.draft_accepted;
     frames.emplace_back(step);
     const auto sent = send_(frames);
     static_cast<void>(sent);  // A closed channel is noticed by the reader.

@@ -35,11 +35,14 @@ using MakeEngine = std::function<Result<std::unique_ptr<runtime::Engine>>(
 struct WorkerModel {
     snapshot::ImageView image;
     Mapping kv_memory;
+    Mapping kv_table;  // What its pages hold.
     uint32_t sequences_max = 0;
+    kernels::KvType kv_type = kernels::KvType::kF16;
     uint32_t pages_total = 0;
+    bool speculation = true;
     std::unique_ptr<runtime::Engine> engine = nullptr;
 
-    // `descriptors`: latches, KV memory, then the extents in order.
+    // `descriptors`: latches, KV memory, its table, then the extents in order.
     static Result<std::unique_ptr<WorkerModel>> open(const AssignFrame& assign,
                                                      std::vector<UniqueFd> descriptors,
                                                      const MakeEngine& make_engine);

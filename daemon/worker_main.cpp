@@ -1,13 +1,16 @@
 // rekindle-worker: a generic process that waits, sandboxed and warm, for one image to serve; or,
 // with
-// --import, the confined process that reads a model file at deploy time. Started by rekindled only.
+// --import, the confined process that reads a model file at deploy time; or, with --measure, one
+// that tells how fast its machine is. Started by rekindled only.
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "daemon/importer_main.h"
 #include "daemon/sandbox.h"
 #include "daemon/worker_channel.h"
+#include "daemon/worker_measure.h"
 #include "daemon/worker_session.h"
+#include "daemon/worker_warmup.h"
 #include "kernels/kernel_table.h"
 
 #include <cstdio>
@@ -34,7 +37,9 @@ int serve(pid_t parent) {
         return fail("worker_failed", Error{ErrorCode::kUnsupported,
                                            "REKINDLE_ISA names kernels that can't run here"});
     }
-    // 2. Give up everything but the socket, memory and threads. From here on nothing can be opened.
+    // 2. Pay for page faults now rather than during the first prompt.
+    warm_up_worker();
+    // 3. Give up everything but the socket, memory and threads. From here on nothing can be opened.
     const auto confined = enter_sandbox(SandboxProfile{.kind = SandboxKind::kWorker,
                                                        .keep_fds = {kSocketFd},
                                                        .parent = parent,
@@ -42,7 +47,7 @@ int serve(pid_t parent) {
     if (!confined) {
         return fail("worker_failed", confined.error());
     }
-    // 3. Say that this worker is ready, and wait to be given an image.
+    // 4. Say that this worker is ready, and wait to be given an image.
     WorkerChannel channel{UniqueFd(kSocketFd)};
     const auto greeted = channel.send(Frame(HelloFrame{.kernels = std::string(table->name)}));
     if (!greeted) {
@@ -53,7 +58,7 @@ int serve(pid_t parent) {
         return assign.error().code == ErrorCode::kCancelled ? EXIT_SUCCESS
                                                             : fail("worker_failed", assign.error());
     }
-    // 4. Map the image (its bytes may still be arriving) and serve until rekindled closes the
+    // 5. Map the image (its bytes may still be arriving) and serve until rekindled closes the
     // socket.
     const SystemClock clock;
     auto session = WorkerSession::start(channel, *table, std::move(assign).value(), clock);
@@ -81,12 +86,16 @@ int main(int argc, char** argv) {
     if (mode == "--import") {
         return rekindle::daemon::importer_main(argc, argv);
     }
+    if (mode == "--measure") {
+        return rekindle::daemon::measure_main(argc, argv);
+    }
     if (mode == "--serve" && argc == 3) {
         return rekindle::daemon::serve(static_cast<pid_t>(std::atoi(argv[2])));
     }
     std::fprintf(stderr,
                  "rekindle-worker %.*s: started by rekindled, not by hand\n"
-                 "usage: rekindle-worker --serve PARENT | --import | --version\n",
+                 "usage: rekindle-worker --serve PARENT | --import | --measure PARENT THREADS | "
+                 "--version\n",
                  static_cast<int>(rekindle::version().size()), rekindle::version().data());
     return 2;
 }

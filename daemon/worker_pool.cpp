@@ -2,8 +2,6 @@
 
 #include "base/log.h"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -50,6 +48,7 @@ private:
 WorkerPool::WorkerPool(Services services, uint32_t spare)
     : services_(services),
       spares_wanted_(spare),
+      refill_(services.timers.make("worker_refill")),
       retry_(services.timers.make("worker_retry")),
       backoff_(scheduler::BackoffLimits{}) {}
 
@@ -94,8 +93,18 @@ Result<std::shared_ptr<WorkerLink>> WorkerPool::take() {
     }
     auto link = (*chosen)->release();
     spares_.erase(chosen);
-    asio::post(services_.context, [this] { refill(); });
+    plan_refill();
     return link;
+}
+
+void WorkerPool::plan_refill() {
+    if (!refill_planned_) {  // A later take() must not put it off again.
+        refill_planned_ = true;
+        refill_->start(kRefillDelay, [this] {
+            refill_planned_ = false;
+            refill();
+        });
+    }
 }
 
 void WorkerPool::refill() {
@@ -121,6 +130,7 @@ void WorkerPool::spare_ended(const Spare* spare) {
 
 void WorkerPool::stop() {
     stopped_ = true;
+    refill_->cancel();
     retry_->cancel();
     for (auto& spare : std::exchange(spares_, {})) {
         spare->release()->kill();

@@ -1,7 +1,8 @@
 // Generic workers that are ready before they are needed. take() hands out one that is greeted if
-// there is one, else one that is still starting; the pool refills itself afterwards, off the
-// critical path. A worker is handed out once and never comes back. Threading: the io thread.
-// Lifetime: stop() before destruction.
+// there is one, else one that is still starting; the pool refills itself kRefillDelay later, off
+// the critical path: starting a process takes 10 ms of a core that the prompt needs. A worker is
+// handed out once and never comes back. Threading: the io thread. Lifetime: stop() before
+// destruction.
 #pragma once
 #include "base/async/asio.h"
 #include "base/async/gate.h"
@@ -16,6 +17,9 @@
 #include <vector>
 
 namespace rekindle::daemon {
+
+// After a worker was handed out; about as long as its first prompt takes.
+inline constexpr Nanoseconds kRefillDelay = std::chrono::milliseconds(200);
 
 class WorkerPool {
 public:
@@ -54,14 +58,17 @@ private:
     class Spare;
 
     Result<void> add();
+    void plan_refill();
     void refill();
     void spare_ended(const Spare* spare);
 
     const Services services_;
     const uint32_t spares_wanted_;
     std::vector<std::unique_ptr<Spare>> spares_;
+    std::unique_ptr<Timer> refill_;
     std::unique_ptr<Timer> retry_;
     scheduler::RestartBackoff backoff_;
+    bool refill_planned_ = false;
     bool stopped_ = false;
     bool ever_ready_ = false;
     uint64_t started_ = 0;

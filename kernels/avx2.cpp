@@ -5,6 +5,7 @@
 #include "kernels/detail/avx2_matmul.inl"
 #include "kernels/detail/avx2_vector.inl"
 #include "kernels/detail/elementwise.inl"
+#include "kernels/detail/kv_store.inl"
 #include "kernels/detail/tables.h"
 
 namespace rekindle::kernels::avx2 {

@@ -13,12 +13,13 @@ void block_maxima(const float* x, uint32_t n, float* out) noexcept {
 }
 
 void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* out) noexcept {
-    const __m256 best_lanes = _mm256_set1_ps(best);
-    const __m256 scale_lanes = _mm256_set1_ps(scale * kLog2e);
-    for (uint32_t first = 0; first < n; first += kSelectBlock) {
-        const uint32_t left = n - first;
-        *out++ = block_exp_sum(x + first, left < kSelectBlock ? left : kSelectBlock, best_lanes,
-                               scale_lanes);
+    const Weights weights(best, scale);
+    uint32_t first = 0;
+    for (; first + kSelectBlock <= n; first += kSelectBlock) {
+        *out++ = block_exp_sum(x + first, weights);
+    }
+    if (first < n) {
+        *out = part_block_exp_sum(x + first, n - first, weights);
     }
 }
 

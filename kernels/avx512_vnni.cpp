@@ -5,6 +5,7 @@
 #include "kernels/detail/avx512_matmul.inl"
 #include "kernels/detail/avx512_vector.inl"
 #include "kernels/detail/elementwise.inl"
+#include "kernels/detail/kv_store.inl"
 #include "kernels/detail/tables.h"
 
 namespace rekindle::kernels::avx512_vnni {

@@ -60,19 +60,36 @@ constexpr KernelTable kAvx512Vnni{
     .collect_above = avx2::collect_above,
 };
 
+constexpr KernelTable with_products(KernelTable table, std::string_view name,
+                                    decltype(KernelTable::matmul) matmul) {
+    table.name = name;
+    table.matmul = matmul;
+    return table;
+}
+
+constexpr KernelTable kAvxVnni = with_products(kAvx2, "avx_vnni", avx_vnni::matmul);
+constexpr KernelTable kAvx512Bf16 = with_products(kAvx512Vnni, "avx512_bf16", avx512_bf16::matmul);
+
+struct Candidate {
+    const KernelTable* table;
+    bool CpuFeatures::* feature;
+};
+
+// The best first; what none of them can run is for the scalar table.
+constexpr Candidate kCandidates[] = {{&kAvx512Bf16, &CpuFeatures::avx512_bf16},
+                                     {&kAvx512Vnni, &CpuFeatures::avx512_vnni},
+                                     {&kAvxVnni, &CpuFeatures::avx_vnni},
+                                     {&kAvx2, &CpuFeatures::avx2}};
+
 }  // namespace
 
 const KernelTable* find_kernel_table(std::string_view name) noexcept {
-    if (name == kScalar.name) {
-        return &kScalar;
+    for (const Candidate& candidate : kCandidates) {
+        if (name == candidate.table->name) {
+            return cpu_features().*candidate.feature ? candidate.table : nullptr;
+        }
     }
-    if (name == kAvx2.name && cpu_features().avx2) {
-        return &kAvx2;
-    }
-    if (name == kAvx512Vnni.name && cpu_features().avx512_vnni) {
-        return &kAvx512Vnni;
-    }
-    return nullptr;
+    return name == kScalar.name ? &kScalar : nullptr;
 }
 
 const KernelTable* select_kernel_table() noexcept {
@@ -80,10 +97,12 @@ const KernelTable* select_kernel_table() noexcept {
     if (forced != nullptr && *forced != '\0') {
         return find_kernel_table(forced);
     }
-    if (cpu_features().avx512_vnni) {
-        return &kAvx512Vnni;
+    for (const Candidate& candidate : kCandidates) {
+        if (cpu_features().*candidate.feature) {
+            return candidate.table;
+        }
     }
-    return cpu_features().avx2 ? &kAvx2 : &kScalar;
+    return &kScalar;
 }
 
 }  // namespace rekindle::kernels

@@ -3,6 +3,7 @@
 // inputs only: not on how many columns are computed together, nor on how panels are split over
 // threads.
 #pragma once
+#include "kernels/kv_type.h"
 #include "kernels/weight_types.h"
 
 #include <cstddef>
@@ -11,13 +12,14 @@
 
 namespace rekindle::kernels {
 
-inline constexpr uint32_t kPageTokens = 32;  // Positions in one KV page.
 inline constexpr uint32_t kHeadDimMax = 256;
 inline constexpr uint32_t kGroupMax = 16;  // Query heads that share one KV head.
 
 inline constexpr uint32_t kSelectBlock = 256;  // Logits in a block of the selection kernels.
 // exp(-30) is 1e-13: below this distance from the best, whole vocabularies add nothing to a sum.
 inline constexpr float kNegligibleWeight = 30.0F;
+// With less, the distance that is negligible would be near float's end.
+inline constexpr float kWeightScaleMin = 0x1p-64F;
 
 // A block whose largest magnitude is below this becomes zeros: 127 / it would leave float's range.
 inline constexpr float kQuantizeFloor = 0x1p-100F;
@@ -54,6 +56,7 @@ struct Activations {
 // these. In every page the head's keys and values lie at the given byte offsets as store_kv leaves
 // them. A row's bits depend on neither the other rows nor the other heads of the group.
 struct AttentionArgs {
+    KvType type = KvType::kF16;               // Of the pages.
     const float* query = nullptr;             // [rows] of [group][head_dim], rotated, not scaled
     size_t query_stride = 0;                  // Floats from a row to the next.
     const std::byte* const* pages = nullptr;  // [ceil((position + rows) / kPageTokens)]
@@ -70,17 +73,19 @@ struct AttentionArgs {
 };
 
 // Keys and values of one KV head for positions that follow one another within one page, rounded to
-// F16 (to nearest even). A page keeps keys as [head_dim][kPageTokens], so that a vector holds one
-// dimension of many positions, and values as [kPageTokens][head_dim].
+// the page's type: F16 and BF16 to nearest even. Q8_0 as `quantize` below, with a scale for each
+// row's keys and one for its values: 0 where no magnitude reaches kQuantizeFloor, NaN where a row
+// holds an infinity or a NaN, both with zero quants. Bit-identical in all tables.
 struct KvStoreArgs {
+    KvType type = KvType::kF16;
     const float* keys = nullptr;    // [rows] of [head_dim], rotated
     const float* values = nullptr;  // [rows] of [head_dim]
     size_t stride = 0;              // Floats from a row to the next.
     uint32_t rows = 0;
-    uint32_t slot = 0;      // Of the first row: its position % kPageTokens.
-    uint32_t head_dim = 0;  // Multiple of 16, at most kHeadDimMax.
-    std::byte* page_keys = nullptr;
-    std::byte* page_values = nullptr;
+    uint32_t slot = 0;                 // Of the first row: its position % kPageTokens.
+    uint32_t head_dim = 0;             // Multiple of 16, at most kHeadDimMax.
+    std::byte* page_keys = nullptr;    // [kv_head_bytes()] of this head
+    std::byte* page_values = nullptr;  // [kv_head_bytes()]
 };
 
 // x += delta where there is one, then out = x / sqrt(mean(x^2) + epsilon) * weight.
@@ -104,8 +109,12 @@ struct RopeArgs {
     const float* sin = nullptr;
 };
 
+// All tables, the least one first.
+inline constexpr std::string_view kKernelTableNames[] = {"scalar", "avx2", "avx_vnni",
+                                                         "avx512_vnni", "avx512_bf16"};
+
 struct KernelTable {
-    std::string_view name;  // "scalar", "avx2", "avx512_vnni"
+    std::string_view name;  // One of kKernelTableNames.
 
     // One vector of k values (multiple of 32) to quants [k] in [-127, 127], round(value / scale),
     // with scales [k / 32], the largest magnitude of a block / 127, and half_sums [k / 16], the
@@ -136,8 +145,9 @@ struct KernelTable {
     // Of a row x [n] of logits, in blocks of kSelectBlock (the last may be shorter). out [blocks];
     // NaN is passed over; minus infinity for a block without a number.
     void (*block_maxima)(const float* x, uint32_t n, float* out) noexcept;
-    // out [blocks]: sums of exp((x - best) * scale); exponents above -kNegligibleWeight count, NaN
-    // does not. best: the row's maximum, finite. scale > 0.
+    // out [blocks]: sums of exp((x - best) * scale). Exponents below -kNegligibleWeight and NaN may
+    // count as 0 or as something no larger than they are and 2^-123. best: the row's maximum,
+    // finite. scale >= kWeightScaleMin.
     void (*block_exp_sums)(const float* x, uint32_t n, float best, float scale,
                            float* out) noexcept;
     // The i with x[i] >= threshold, ascending, into out (room for n); gives their number.
@@ -145,8 +155,8 @@ struct KernelTable {
 };
 
 // The best table that this CPU and operating system support. The environment variable
-// REKINDLE_ISA=scalar|avx2|avx512_vnni forces one; nullptr if that one cannot run here or the
-// name is unknown; unset or empty forces none.
+// REKINDLE_ISA=scalar|avx2|avx_vnni|avx512_vnni|avx512_bf16 forces one; nullptr if that one cannot
+// run here or the name is unknown; unset or empty forces none.
 const KernelTable* select_kernel_table() noexcept;
 // By name; nullptr if unknown or unsupported by this CPU.
 const KernelTable* find_kernel_table(std::string_view name) noexcept;

@@ -10,16 +10,67 @@
 namespace rekindle::kernels::scalar {
 namespace {
 
-// The F16 value at `index`.
-float load_half(const std::byte* base, size_t index) {
-    uint16_t half = 0;
-    std::memcpy(&half, base + index * sizeof half, sizeof half);
-    return detail::half_to_float(half);
+// A head's keys or values in a page.
+class HeadNumbers {
+public:
+    HeadNumbers(KvType type, uint32_t head_dim, const std::byte* base)
+        : type_(type), base_(base), scales_(base + size_t{kPageTokens} * head_dim) {}
+
+    // The one at `index`, of `position`.
+    float load(size_t index, uint32_t position) const {
+        if (type_ == KvType::kQ8_0) {
+            int8_t quant = 0;
+            std::memcpy(&quant, base_ + index, sizeof quant);
+            float scale = 0;
+            std::memcpy(&scale, scales_ + position * sizeof scale, sizeof scale);
+            return static_cast<float>(quant) * scale;
+        }
+        uint16_t half = 0;
+        std::memcpy(&half, base_ + index * sizeof half, sizeof half);
+        return type_ == KvType::kF16 ? detail::half_to_float(half) : detail::bfloat_to_float(half);
+    }
+
+private:
+    KvType type_;
+    const std::byte* base_;
+    const std::byte* scales_;  // [kPageTokens] floats of kQ8_0
+};
+
+// One row's keys or values to their place in a page: number d at first + d * step.
+struct RowPlace {
+    std::byte* base;
+    uint32_t slot;
+    size_t first;
+    size_t step;
+};
+
+void store_halves(const KvStoreArgs& args, const float* values, const RowPlace& place) {
+    for (uint32_t d = 0; d < args.head_dim; ++d) {
+        const uint16_t half = args.type == KvType::kF16 ? detail::float_to_half(values[d])
+                                                        : detail::float_to_bfloat(values[d]);
+        std::memcpy(place.base + (place.first + d * place.step) * sizeof half, &half, sizeof half);
+    }
 }
 
-void store_half(std::byte* base, size_t index, float value) {
-    const uint16_t half = detail::float_to_half(value);
-    std::memcpy(base + index * sizeof half, &half, sizeof half);
+void store_quants(const KvStoreArgs& args, const float* values, const RowPlace& place) {
+    constexpr float kSteps = 127;
+    float max = 0;
+    bool finite = true;
+    for (uint32_t d = 0; d < args.head_dim; ++d) {
+        finite = finite && std::isfinite(values[d]);
+        max = std::max(max, std::abs(values[d]));
+    }
+    const bool rounds = finite && max >= kQuantizeFloor;
+    const float inverse = rounds ? kSteps / max : 0;
+    const float scale =
+        rounds ? max / kSteps : (finite ? 0 : std::numeric_limits<float>::quiet_NaN());
+    for (uint32_t d = 0; d < args.head_dim; ++d) {
+        const float rounded = rounds ? std::nearbyint(values[d] * inverse) : 0;
+        const auto quant = static_cast<int8_t>(rounded);
+        std::memcpy(place.base + place.first + d * place.step, &quant, sizeof quant);
+    }
+    const size_t numbers = size_t{kPageTokens} * args.head_dim;
+    std::memcpy(place.base + numbers + place.slot * sizeof scale, &scale, sizeof scale);
 }
 
 // Softmax over the positions seen so far, for one query head.
@@ -44,6 +95,7 @@ struct RunningSoftmax {
 
 // One query over positions [begin, end) of a page.
 struct PageQuery {
+    KvType type;
     const float* query;  // [head_dim]
     float scale;
     uint32_t head_dim;
@@ -52,12 +104,14 @@ struct PageQuery {
     float* out;  // [head_dim]
 };
 
-void attend_page(const PageQuery& q, const std::byte* keys, const std::byte* values,
+void attend_page(const PageQuery& q, const std::byte* page_keys, const std::byte* page_values,
                  RunningSoftmax& softmax) {
+    const HeadNumbers keys(q.type, q.head_dim, page_keys);
+    const HeadNumbers values(q.type, q.head_dim, page_values);
     float scores[kPageTokens] = {};
     for (uint32_t d = 0; d < q.head_dim; ++d) {
         for (uint32_t p = q.begin; p < q.end; ++p) {
-            scores[p] += q.query[d] * load_half(keys, size_t{d} * kPageTokens + p);
+            scores[p] += q.query[d] * keys.load(size_t{d} * kPageTokens + p, p);
         }
     }
     for (float& score : scores) {
@@ -69,7 +123,7 @@ void attend_page(const PageQuery& q, const std::byte* keys, const std::byte* val
     }
     for (uint32_t p = q.begin; p < q.end; ++p) {
         for (uint32_t d = 0; d < q.head_dim; ++d) {
-            q.out[d] += scores[p] * load_half(values, size_t{p} * q.head_dim + d);
+            q.out[d] += scores[p] * values.load(size_t{p} * q.head_dim + d, p);
         }
     }
 }
@@ -82,7 +136,8 @@ void attend_head(const AttentionArgs& args, const float* query, uint32_t positio
     std::fill_n(out, args.head_dim, 0.0F);
     for (uint32_t page = oldest / kPageTokens; page * kPageTokens < context; ++page) {
         const uint32_t first = page * kPageTokens;
-        const PageQuery part{.query = query,
+        const PageQuery part{.type = args.type,
+                             .query = query,
                              .scale = args.scale,
                              .head_dim = args.head_dim,
                              .begin = std::max(oldest, first) - first,
@@ -137,13 +192,16 @@ void add(float* x, const float* y, uint32_t n) noexcept {
 }
 
 void store_kv(const KvStoreArgs& args) noexcept {
+    const auto store = args.type == KvType::kQ8_0 ? store_quants : store_halves;
     for (uint32_t row = 0; row < args.rows; ++row) {
         const uint32_t slot = args.slot + row;
-        for (uint32_t d = 0; d < args.head_dim; ++d) {
-            const size_t from = row * args.stride + d;
-            store_half(args.page_keys, size_t{d} * kPageTokens + slot, args.keys[from]);
-            store_half(args.page_values, size_t{slot} * args.head_dim + d, args.values[from]);
-        }
+        store(args, args.keys + row * args.stride,
+              {.base = args.page_keys, .slot = slot, .first = slot, .step = kPageTokens});
+        store(args, args.values + row * args.stride,
+              {.base = args.page_values,
+               .slot = slot,
+               .first = size_t{slot} * args.head_dim,
+               .step = 1});
     }
 }
 

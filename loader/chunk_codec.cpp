@@ -9,6 +9,9 @@ namespace {
 // Tables are compressed once and decompressed at every restore; zstd's decompression speed hardly
 // depends on the level, its compression speed at 6 is still above a disk's.
 constexpr int kLevel = 6;
+// Most of an image are weights, on which no level gains much: only the speed differs.
+constexpr int kWireLevel = 1;
+static_assert(ZSTD_COMPRESSBOUND(kChunkBytesMax) <= kChunkFrameBytesMax);
 
 }  // namespace
 
@@ -21,6 +24,15 @@ std::vector<std::byte> compress_chunk(std::span<const std::byte> plain) {
     }
     stored.resize(bytes);
     return stored;
+}
+
+std::vector<std::byte> frame_chunk(std::span<const std::byte> plain) {
+    std::vector<std::byte> frame(ZSTD_compressBound(plain.size()));
+    const size_t bytes =
+        ZSTD_compress(frame.data(), frame.size(), plain.data(), plain.size(), kWireLevel);
+    REKINDLE_CHECK(ZSTD_isError(bytes) == 0U, "a frame that is as long as it can be is enough");
+    frame.resize(bytes);
+    return frame;
 }
 
 Result<void> decompress_chunk(std::span<const std::byte> stored, std::span<std::byte> plain) {

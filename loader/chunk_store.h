@@ -29,6 +29,12 @@ struct ChunkLocation {
     ChunkCodec codec = ChunkCodec::kPlain;
 };
 
+// What can be given back.
+struct Garbage {
+    uint64_t chunks = 0;
+    uint64_t bytes = 0;  // In whole pages.
+};
+
 struct ChunkStoreOptions {
     uint64_t pack_bytes_max = 8ULL << 30;  // A new pack begins where one would grow beyond.
 };
@@ -52,7 +58,8 @@ public:
     // Drops chunks put since the last commit().
     virtual void rollback() = 0;
 
-    // kNotFound when no such chunk is committed, kCorrupt when its pack file is missing.
+    // kNotFound when no such chunk is committed, kCorrupt when its pack file is missing or when it
+    // is in quarantine.
     virtual Result<ChunkLocation> locate(const ChunkId& id) const = 0;
     // Reference counts by image; a chunk that no image refers to is removed by collect(). Commits
     // what was put. kInvalidArgument when `digest` is not that of the index, kNotFound when a chunk
@@ -68,6 +75,12 @@ public:
     // Punches holes over unreferenced chunks, except those put since the last add_image() or
     // rollback() (a deploy is under way); bytes given back.
     virtual Result<uint64_t> collect() = 0;
+    // What collect() would give back if `images` were removed before; kNotFound when one is not
+    // here.
+    virtual Result<Garbage> garbage(std::span<const std::string> images) const = 0;
+    // From now on nobody is told where this chunk lies, until it is stored anew or the store is
+    // opened again: for one whose bytes were found damaged.
+    virtual void quarantine(const ChunkId& id) = 0;
     // Bytes of all committed chunks, in whole pages.
     virtual uint64_t stored_bytes() const = 0;
 };

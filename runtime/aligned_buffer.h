@@ -3,6 +3,7 @@
 #pragma once
 #include "base/check.h"
 #include "base/units.h"
+#include "runtime/warm_memory.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -20,11 +21,14 @@ public:
 
     explicit AlignedBuffer(size_t count)
         : bytes_(align_up(count * sizeof(T) + 1, kPageBytes)), count_(count) {
-        void* memory =
-            mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        REKINDLE_CHECK(memory != MAP_FAILED, "out of memory for compute buffers");
-        // Fewer page faults and TLB misses; a system without huge pages refuses, which is fine.
-        madvise(memory, bytes_, MADV_HUGEPAGE);
+        void* memory = warm_memory::take(bytes_);
+        if (memory == nullptr) {
+            memory =
+                mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            REKINDLE_CHECK(memory != MAP_FAILED, "out of memory for compute buffers");
+            // Fewer page faults and TLB misses; a system without huge pages refuses, which is fine.
+            madvise(memory, bytes_, MADV_HUGEPAGE);
+        }
         data_ = static_cast<T*>(memory);
     }
 
@@ -41,7 +45,7 @@ public:
     }
 
     ~AlignedBuffer() {
-        if (data_ != nullptr) {
+        if (data_ != nullptr && !warm_memory::owns(data_)) {
             munmap(data_, bytes_);
         }
     }

@@ -133,9 +133,9 @@ Result<void> check_case(const Engine& engine, const BenchCase& what) {
 
 }  // namespace
 
-StepCost step_cost(const snapshot::ImageLayout& layout) {
+StepCost step_cost(const snapshot::ImageLayout& layout, kernels::KvType kv_type) {
     const auto& facts = layout.hyperparameters;
-    StepCost cost{.kv_token_bytes = kv_page_bytes(facts) / kernels::kPageTokens};
+    StepCost cost{.kv_token_bytes = kv_page_bytes(facts, kv_type) / kernels::kPageTokens};
     const std::string_view head = facts.tied_output ? "token_embd.weight" : "output.weight";
     for (const auto& tensor : layout.tensors) {
         const bool matrix = tensor.rows > 1;

@@ -22,7 +22,7 @@ struct StepCost {
     uint64_t logit_operations = 0;  // Of each token whose logits are wanted, on top of that.
 };
 
-StepCost step_cost(const snapshot::ImageLayout& layout);
+StepCost step_cost(const snapshot::ImageLayout& layout, kernels::KvType kv_type);
 
 // One measurement: `batch` sequences of `prompt_tokens`, then `answer_tokens` steps of them all.
 struct BenchCase {

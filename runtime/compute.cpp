@@ -1,13 +1,10 @@
 #include "runtime/compute.h"
 
 #include "kernels/weight_types.h"
+#include "runtime/tile_plan.h"
 
 namespace rekindle::runtime {
 namespace {
-
-// Enough tiles that a thread which lost its core delays the region by little, few enough that each
-// reads its inputs from cache many times.
-constexpr uint32_t kTilesPerThread = 4;
 
 uint32_t panels_of(const kernels::PackedMatrix& weights) noexcept {
     return (weights.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
@@ -63,13 +60,11 @@ void Compute::project(std::span<const Projection> projections, const kernels::Ac
     for (const Projection& projection : projections) {
         panels += panels_of(*projection.weights);
     }
-    const uint32_t tiles_wanted = pool_.threads() == 1 ? 1 : pool_.threads() * kTilesPerThread;
-    const uint32_t tile_panels = (panels + tiles_wanted - 1) / tiles_wanted;
-    const uint32_t tiles = (panels + tile_panels - 1) / tile_panels;
-    pool_.parallel_for(tiles, [&](uint32_t tile) {
+    plan_tiles(panels, pool_.threads(), tile_ends_);
+    pool_.parallel_for(static_cast<uint32_t>(tile_ends_.size()), [&](uint32_t tile) {
         // Panels of all products are numbered through; a tile may reach over a border.
-        const uint32_t begin = tile * tile_panels;
-        const uint32_t end = std::min(panels, begin + tile_panels);
+        const uint32_t begin = tile == 0 ? 0 : tile_ends_[tile - 1];
+        const uint32_t end = tile_ends_[tile];
         uint32_t first = 0;
         for (const Projection& projection : projections) {
             const uint32_t last = first + panels_of(*projection.weights);

@@ -25,9 +25,11 @@ public:
         : context_max_(usable_context(config.base, options)),
           vocabulary_(config.base.vocabulary),
           step_tokens_max_(options.step_tokens_max),
-          pool_(options.kv_memory, options.kv_pages, kv_page_bytes(config.base)),
+          pool_(options.kv_memory, options.kv_pages, kv_page_bytes(config.base, options.kv_type),
+                options.kv_table),
           compute_(*options.kernels, options.threads),
-          model_(config, std::move(weights), compute_, options.step_tokens_max) {}
+          model_(config, std::move(weights), compute_,
+                 {.rows_max = options.step_tokens_max, .kv_type = options.kv_type}) {}
 
     std::unique_ptr<KvSequence> new_sequence() override {
         return std::make_unique<KvSequence>(pool_);
@@ -142,6 +144,14 @@ Result<void> check_options(const EngineOptions& options, uint64_t page_bytes) {
     return {};
 }
 
+snapshot::KvTableKey kv_table_key(const EngineOptions& options, uint64_t page_bytes) {
+    Sha256 digest;
+    digest.update(options.kv_owner);
+    digest.update(as_bytes(options.kernels->name));
+    digest.update(as_bytes(kernels::kv_type_name(options.kv_type)));
+    return {.digest = digest.finish(), .page_bytes = page_bytes, .pages = options.kv_pages};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const snapshot::ImageView& image,
@@ -150,10 +160,11 @@ Result<std::unique_ptr<Engine>> Engine::create(const snapshot::ImageView& image,
     if (!config) {
         return config.error();
     }
-    const auto checked = check_options(options, kv_page_bytes(config->base));
+    const auto checked = check_options(options, kv_page_bytes(config->base, options.kv_type));
     if (!checked) {
         return checked.error();
     }
+    options.kv_table.open(kv_table_key(options, kv_page_bytes(config->base, options.kv_type)));
     auto weights = Weights::bind(image, *config);
     if (!weights) {
         return weights.error();

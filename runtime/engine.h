@@ -8,6 +8,7 @@
 #include "kernels/kernel_table.h"
 #include "runtime/op_profile.h"
 #include "runtime/tokenizer/tokenizer.h"
+#include "snapshot/retained/kv_table.h"
 #include "snapshot/view/image_view.h"
 
 #include <cstdint>
@@ -21,14 +22,20 @@ struct EngineOptions {
     const kernels::KernelTable* kernels = nullptr;
     uint32_t threads = 1;
     uint32_t context_max = 0;  // Positions per sequence; 0 takes the model's own.
-    uint32_t kv_pages = 0;     // Pages of kPageTokens positions in the pool.
+    kernels::KvType kv_type = kernels::KvType::kF16;
+    uint32_t kv_pages = 0;  // Pages of kPageTokens positions in the pool.
     std::span<std::byte>
         kv_memory;  // The pool's memory, kv_pages x kv_page_bytes(); 64-byte aligned.
+    // Lists what the pages hold, for a later engine over the same memory; empty: nobody keeps it.
+    snapshot::KvTable kv_table = {};
+    // What keys and values depend on beside the kernels: pages of another owner are forgotten.
+    Sha256Digest kv_owner{};
     uint32_t step_tokens_max = 512;  // Tokens in one step, over all entries.
 };
 
-// Bytes of one KV page of this model: layers x 2 x kv_heads x kPageTokens x head_dim x 2 (F16).
-uint64_t kv_page_bytes(const snapshot::Hyperparameters& hyperparameters) noexcept;
+// Bytes of one KV page of this model: layers x 2 x kv_heads x kernels::kv_head_bytes().
+uint64_t kv_page_bytes(const snapshot::Hyperparameters& hyperparameters,
+                       kernels::KvType type) noexcept;
 
 // Who holds which pages, and the texts that rest in them (runtime/kv_pages.h).
 class KvPool;

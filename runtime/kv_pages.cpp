@@ -25,14 +25,75 @@ uint32_t pages_for(uint32_t positions) noexcept {
     return positions / kPageTokens + (positions % kPageTokens == 0 ? 0U : 1U);
 }
 
-KvPool::KvPool(std::span<std::byte> memory, uint32_t pages, uint64_t page_bytes)
-    : memory_(memory), page_bytes_(page_bytes), pages_(pages), holders_(pages), index_(pages) {
+KvPool::KvPool(std::span<std::byte> memory, uint32_t pages, uint64_t page_bytes,
+               snapshot::KvTable table)
+    : memory_(memory),
+      page_bytes_(page_bytes),
+      pages_(pages),
+      holders_(pages),
+      index_(pages),
+      table_(table) {
     REKINDLE_CHECK(page_bytes > 0 && memory.size() / page_bytes >= pages,
                    "the KV memory holds all pages");
+    restore();
     free_.reserve(pages);
     for (uint32_t page = pages; page > 0; --page) {  // The lowest address is taken first.
-        free_.push_back(page - 1);
+        if (!index_.contains(page - 1)) {
+            free_.push_back(page - 1);
+        }
     }
+}
+
+// A page was used later than those that follow it: in descending order of use each comes after the
+// page that it follows. Whatever a table says, no page is indexed twice or without the one before.
+void KvPool::restore() {
+    static_assert(kPageTokens == snapshot::kKvPageTokens);
+    struct Listed {
+        PageNumber page;
+        snapshot::KvTable::Entry entry;
+    };
+    std::vector<Listed> listed;
+    for (PageNumber page = 0; page < pages_; ++page) {
+        if (const auto entry = table_.get(page)) {
+            listed.push_back({page, *entry});
+        }
+    }
+    std::ranges::sort(listed, [](const Listed& a, const Listed& b) {
+        return std::pair(a.entry.used, a.page) > std::pair(b.entry.used, b.page);
+    });
+    std::vector<PageNumber> indexed;
+    for (const Listed& one : listed) {
+        const bool begins = one.entry.before == snapshot::KvTable::kNoPage;
+        const bool follows = !begins && one.entry.before < pages_ &&
+                             index_.contains(one.entry.before) &&
+                             index_.salt_of(one.entry.before) == one.entry.salt;
+        const PrefixIndex::Key key{begins ? std::nullopt : std::optional(one.entry.before),
+                                   one.entry.salt, one.entry.text};
+        if ((!begins && !follows) || index_.find(key)) {
+            table_.remove(one.page);
+            continue;
+        }
+        index_.insert(one.page, key);
+        if (one.entry.reused) {
+            index_.reuse(one.page);
+        }
+        indexed.push_back(one.page);
+    }
+    for (size_t i = indexed.size(); i > 0; --i) {  // The last used one rests last.
+        rest(indexed[i - 1]);
+    }
+}
+
+void KvPool::list(PageNumber page, const PrefixIndex::Key& key) {
+    snapshot::KvTable::Entry entry{.before = key.before.value_or(snapshot::KvTable::kNoPage),
+                                   .salt = key.salt};
+    std::ranges::copy(key.text, entry.text.begin());
+    table_.put(page, entry);
+}
+
+void KvPool::rest(PageNumber page) {
+    index_.rest(page);
+    table_.use(page, index_.reused(page), ++uses_);
 }
 
 KvPool::~KvPool() {
@@ -84,6 +145,7 @@ std::byte* KvPool::take() {
     PageNumber page = 0;
     if (free_.empty()) {
         page = index_.take_least();
+        table_.remove(page);  // Before anybody writes to it.
     } else {
         page = free_.back();
         free_.pop_back();
@@ -105,7 +167,7 @@ void KvPool::drop(PageNumber page) noexcept {
         return;
     }
     if (index_.contains(page)) {
-        index_.rest(page);
+        rest(page);
     } else {
         free_.push_back(page);
     }
@@ -176,7 +238,9 @@ void KvPool::publish(KvSequence& sequence, const SaltedText& text) {
         } else {
             const auto before =
                 next == 0 ? std::nullopt : std::optional(number_of(sequence.pages_[next - 1]));
-            index_.insert(own, {before, text.salt, page_text(text, next)});
+            const PrefixIndex::Key key{before, text.salt, page_text(text, next)};
+            index_.insert(own, key);
+            list(own, key);
         }
         ++sequence.published_;
     }
@@ -206,6 +270,12 @@ uint32_t KvSequence::capacity() const noexcept {
 void KvSequence::advance(uint32_t tokens) {
     REKINDLE_CHECK(tokens <= capacity() - length_, "positions are reserved before they are filled");
     length_ += tokens;
+}
+
+void KvSequence::truncate(uint32_t length) {
+    REKINDLE_CHECK(length <= length_ && length >= published_ * kPageTokens,
+                   "only positions that nobody else sees are forgotten");
+    length_ = length;
 }
 
 void KvSequence::release() noexcept {

@@ -1,7 +1,6 @@
 // The paged KV cache: a pool of equal pages, and sequences that hold some of them. A page keeps
-// keys and values of kPageTokens positions for all layers, as F16 [layer][key, value][kv_head],
-// with keys [head_dim][kPageTokens] (one dimension of all positions side by side, so that scores
-// need no sums across a register) and values [kPageTokens][head_dim]. It has no header, so retained
+// keys and values of kPageTokens positions for all layers, as [layer][key, value][kv_head], each
+// as the pool's one KvType lays it out (kernels/kv_type.h). It has no header, so retained
 // pages can be copied as they are. Full pages are shared between sequences whose text begins alike
 // (runtime/prefix_index.h) and stay after their last holder until their memory is needed.
 // Invariant: every page is free, or resting in the index, or held by at least one sequence; a page
@@ -12,6 +11,7 @@
 #pragma once
 #include "base/result.h"
 #include "runtime/prefix_index.h"
+#include "snapshot/retained/kv_table.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -31,8 +31,10 @@ struct SaltedText {
 
 class KvPool {
 public:
-    // memory: at least pages x page_bytes; outlives the pool.
-    KvPool(std::span<std::byte> memory, uint32_t pages, uint64_t page_bytes);
+    // memory: at least pages x page_bytes; outlives the pool. `table` is kept equal to what the
+    // pages hold; those that it lists at first rest in the pool from the start.
+    KvPool(std::span<std::byte> memory, uint32_t pages, uint64_t page_bytes,
+           snapshot::KvTable table = {});
     KvPool(const KvPool&) = delete;
     KvPool& operator=(const KvPool&) = delete;
     ~KvPool();
@@ -68,6 +70,9 @@ private:
     void hold(PageNumber page);
     void drop(PageNumber page) noexcept;
     void give_back(std::span<std::byte* const> pages) noexcept;
+    void restore();
+    void rest(PageNumber page);
+    void list(PageNumber page, const PrefixIndex::Key& key);
 
     const std::span<std::byte> memory_;
     const uint64_t page_bytes_;
@@ -78,6 +83,8 @@ private:
     std::vector<PageNumber> free_;
     std::vector<uint32_t> holders_;  // [pages] Sequences that hold it.
     PrefixIndex index_;
+    snapshot::KvTable table_;
+    uint64_t uses_ = 0;  // Counts: the order of last use in the table.
 };
 
 // The pages of one sequence; move-only, gives them back when destroyed. Outlived by its pool.
@@ -104,6 +111,8 @@ public:
 
     // Marks `tokens` more positions as filled; they must fit.
     void advance(uint32_t tokens);
+    // Forgets the positions from `length` on, which must not be published; keeps all pages.
+    void truncate(uint32_t length);
     // Gives all pages back and starts again at position 0.
     void release() noexcept;
 

@@ -96,10 +96,11 @@ Result<ModelConfig> ModelConfig::from(const snapshot::Hyperparameters& hyperpara
     return ModelConfig{hyperparameters};
 }
 
-uint64_t kv_page_bytes(const snapshot::Hyperparameters& hyperparameters) noexcept {
+uint64_t kv_page_bytes(const snapshot::Hyperparameters& hyperparameters,
+                       kernels::KvType type) noexcept {
     constexpr uint64_t kKeysAndValues = 2;
     return uint64_t{hyperparameters.layers} * kKeysAndValues * hyperparameters.kv_heads *
-           kernels::kPageTokens * hyperparameters.head_dim * sizeof(uint16_t);
+           kernels::kv_head_bytes(type, hyperparameters.head_dim);
 }
 
 }  // namespace rekindle::runtime

@@ -52,6 +52,10 @@ public:
     // Somebody goes on from the page: it was asked for again.
     void reuse(PageNumber page) noexcept { entries_[page].reused = true; }
 
+    bool reused(PageNumber page) const noexcept { return entries_[page].reused; }
+
+    const PrefixSalt& salt_of(PageNumber page) const noexcept { return entries_[page].salt; }
+
     // A resting page is held again.
     void wake(PageNumber page);
 

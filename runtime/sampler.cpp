@@ -40,6 +40,16 @@ float finite_logprob(double logprob) noexcept {
                                   : kLogprobMin;
 }
 
+// The largest maxima of blocks among which `count` logits and a few more probably lie, if the best
+// logits are spread by chance: of n blocks, each of m such logits misses one with the chance
+// 1 - 1 / n.
+size_t likely_rank(size_t count, size_t blocks) noexcept {
+    constexpr double kMore = 1.2;
+    const auto n = static_cast<double>(blocks);
+    const double rank = n * -std::expm1(-kMore * static_cast<double>(count) / n);
+    return std::clamp<size_t>(static_cast<size_t>(rank), 1, count);
+}
+
 const kernels::KernelTable& default_kernels() {
     const kernels::KernelTable* table = kernels::select_kernel_table();
     return table != nullptr ? *table : *kernels::find_kernel_table("scalar");
@@ -51,11 +61,17 @@ const kernels::KernelTable& default_kernels() {
 class Sampler::Weight {
 public:
     Weight(float best, float temperature) noexcept
-        : best_(best), temperature_(temperature), scale_(1.0F / temperature) {}
+        : best_(best),
+          temperature_(temperature),
+          scale_(std::max(1.0F / temperature, kernels::kWeightScaleMin)) {}
 
     float operator()(float logit) const noexcept {
         const float x = (logit - best_) * scale_;
         return x > -kNegligibleWeight ? std::exp(x) : 0.0F;
+    }
+
+    bool negligible(float logit) const noexcept {
+        return !((logit - best_) * scale_ > -kNegligibleWeight);
     }
 
     float scale() const noexcept { return scale_; }
@@ -166,13 +182,19 @@ void Sampler::collect(std::span<const float> logits, float threshold) {
 
 // The `count` best are among candidates_, or all from `floor` on when those are fewer.
 void Sampler::collect_at_least(std::span<const float> logits, size_t count, float floor) {
-    float threshold = std::max(floor, maximum_at(count));
+    float threshold = std::max(floor, maximum_at(likely_rank(count, maxima_.size())));
     collect(logits, threshold);
+    if (candidates_.size() < count && count <= maxima_.size()) {
+        threshold = std::max(floor, maximum_at(count));
+        collect(logits, threshold);
+    }
+    float step = candidates_.size() >= count / 2 ? 0.05F : 0.25F;
     while (candidates_.size() < count && threshold > floor) {
-        // More tokens than blocks are wanted: reach further down from the best.
-        const float distance = std::max(best_.logit - threshold, 0x1p-10F) * 1.25F;
+        // More tokens than blocks are wanted: reach further and further down from the best.
+        const float distance = std::max(best_.logit - threshold, 0x1p-10F) * (1 + step);
         threshold = distance < kReachMax ? std::max(floor, best_.logit - distance) : floor;
         collect(logits, threshold);
+        step *= 2;
     }
 }
 
@@ -261,20 +283,26 @@ void Sampler::filter(std::span<const float> logits, const SamplingOptions& optio
         collect(logits, floor);
     }
     std::erase_if(candidates_, [&](const Candidate& candidate) {
-        const float w = weight(candidate.logit);
-        return w == 0 || w < options.min_p;
+        return weight.negligible(candidate.logit) ||
+               (options.min_p > 0 && weight(candidate.logit) < options.min_p);
     });
     if (options.top_p < 1.0F) {
         keep_nucleus(weight, top_p * candidates_weight(weight));
     }
 }
 
-TokenId Sampler::draw(const Weight& weight, double uniform) const {
-    double rest = uniform * candidates_weight(weight);
+TokenId Sampler::draw(const Weight& weight, double uniform) {
+    weights_.clear();
+    double total = 0;
     for (const Candidate& candidate : candidates_) {
-        rest -= static_cast<double>(weight(candidate.logit));
+        weights_.push_back(weight(candidate.logit));
+        total += static_cast<double>(weights_.back());
+    }
+    double rest = uniform * total;
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+        rest -= static_cast<double>(weights_[i]);
         if (rest < 0) {
-            return candidate.token;
+            return candidates_[i].token;
         }
     }
     return candidates_.back().token;

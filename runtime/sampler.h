@@ -85,7 +85,7 @@ private:
     void filter(std::span<const float> logits, const SamplingOptions& options,
                 const Weight& weight);
     double candidates_weight(const Weight& weight) const;
-    TokenId draw(const Weight& weight, double uniform) const;
+    TokenId draw(const Weight& weight, double uniform);
     TokenId draw_from_all(std::span<const float> logits, const Weight& weight, double uniform);
 
     const kernels::KernelTable* kernels_;
@@ -96,6 +96,7 @@ private:
     std::vector<float> sums_;            // [blocks]
     std::vector<Candidate> candidates_;  // By id.
     std::vector<Candidate> ordered_;     // The same, partly sorted.
+    std::vector<float> weights_;         // Of candidates_.
 };
 
 }  // namespace rekindle::runtime

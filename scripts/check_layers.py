@@ -24,15 +24,17 @@ BOXES = {
     "kernels": ("kernels", ["base"]),
     "loader": ("loader", ["base"]),
     "formats": ("loader/formats", ["base"]),
+    "remote": ("loader/remote", ["loader", "async", "base"]),
     "billing": ("billing", ["base"]),
     "scheduler_admit": ("scheduler/admit", ["base"]),
     "scheduler_scale": ("scheduler/scale", ["base"]),
     "daemon_api": ("daemon/api", ["base"]),
     "snapshot_view": ("snapshot/view", ["kernels", "base"]),
+    "snapshot_retained": ("snapshot/retained", ["base"]),
     "snapshot_tiers": ("snapshot/tiers", ["snapshot_view", "loader", "base"]),
     "tokenizer": ("runtime/tokenizer", ["base"]),
     "template": ("runtime/template", ["base"]),
-    "runtime": ("runtime", ["kernels", "snapshot_view", "tokenizer", "template", "base"]),
+    "runtime": ("runtime", ["kernels", "snapshot_view", "snapshot_retained", "tokenizer", "template", "base"]),
     "scheduler_batch": ("scheduler/batch", ["runtime", "base"]),
     "daemon": ("daemon", None),  # Everything below.
     "cli": ("cli", ["daemon_api", "base"]),
@@ -41,9 +43,9 @@ ABOVE_DAEMON = {"cli"}
 
 # Headers that start like this: where they may stand.
 BOUND = {
-    "boost/asio": ("Asio", ["base/async/", "daemon/"]),
-    "boost/beast": ("Beast", ["base/async/", "daemon/"]),
-    "openssl/ssl": ("TLS", ["base/async/", "daemon/"]),
+    "boost/asio": ("Asio", ["base/async/", "loader/remote/", "daemon/"]),
+    "boost/beast": ("Beast", ["base/async/", "loader/remote/", "daemon/"]),
+    "openssl/ssl": ("TLS", ["base/async/", "loader/remote/", "daemon/"]),
     "rocksdb/": ("RocksDB", ["loader/", "billing/", "daemon/catalog"]),
     "liburing": ("io_uring", ["loader/"]),
     "yaml-cpp/": ("yaml-cpp", ["daemon/"]),
@@ -51,7 +53,7 @@ BOUND = {
 }
 
 WORKER = "rekindle-worker"
-NOT_IN_WORKER = ("billing", "loader", "snapshot_tiers")
+NOT_IN_WORKER = ("billing", "loader", "remote", "snapshot_tiers")
 
 SOURCE_SUFFIXES = {".h", ".cpp", ".inl", ".cu"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

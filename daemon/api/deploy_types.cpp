@@ -25,6 +25,7 @@ json::object to_json(const Deployment& deployment) {
             {"architecture", deployment.architecture},
             {"image_bytes", deployment.image_bytes},
             {"context", deployment.context},
+            {"kv_type", deployment.kv_type},
             {"created", deployment.created_unix_s},
             {"price", to_json(deployment.price)},
             {"aliases", std::move(aliases)},
@@ -32,7 +33,8 @@ json::object to_json(const Deployment& deployment) {
             {"resident_bytes", deployment.resident_bytes},
             {"active_requests", deployment.active_requests},
             {"idle_ms", deployment.idle_ms ? json::value(*deployment.idle_ms) : json::value()},
-            {"worker_pid", deployment.worker_pid}};
+            {"worker_pid", deployment.worker_pid},
+            {"restoring", deployment.restoring}};
 }
 
 Result<Deployment> parse_deployment(const json::value& value) {
@@ -44,12 +46,14 @@ Result<Deployment> parse_deployment(const json::value& value) {
     out.architecture = fields.text("architecture");
     out.image_bytes = fields.count("image_bytes");
     out.context = static_cast<uint32_t>(fields.count("context"));
+    out.kv_type = fields.text("kv_type");
     out.created_unix_s = static_cast<int64_t>(fields.count("created"));
     out.tier = fields.text("tier");
     out.resident_bytes = fields.count("resident_bytes");
     out.active_requests = static_cast<uint32_t>(fields.count("active_requests"));
     out.idle_ms = fields.integer_or_null("idle_ms");
     out.worker_pid = static_cast<int32_t>(fields.count("worker_pid"));
+    out.restoring = fields.flag("restoring");
     if (const json::array* aliases = fields.member("aliases").if_array()) {
         for (const json::value& alias : *aliases) {
             if (!alias.is_string()) {

@@ -25,6 +25,7 @@ struct Deployment {
     std::string architecture;
     uint64_t image_bytes = 0;
     uint32_t context = 0;
+    std::string kv_type;
     int64_t created_unix_s = 0;
     Price price;
     std::vector<std::string> aliases;
@@ -33,6 +34,7 @@ struct Deployment {
     uint32_t active_requests = 0;
     std::optional<int64_t> idle_ms;  // Nothing while busy or never used.
     int32_t worker_pid = 0;
+    bool restoring = false;  // Its weights are still on their way into memory.
     bool operator==(const Deployment&) const = default;
 };
 

@@ -44,6 +44,15 @@ uint64_t Fields::count(std::string_view key) {
     return number;
 }
 
+bool Fields::flag(std::string_view key) {
+    const json::value& value = member(key);
+    if (!value.is_bool()) {
+        fail(key, "true or false");
+        return false;
+    }
+    return value.get_bool();
+}
+
 std::optional<int64_t> Fields::integer_or_null(std::string_view key) {
     if (member(key).is_null()) {
         return std::nullopt;

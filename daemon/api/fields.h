@@ -19,6 +19,7 @@ public:
 
     std::string text(std::string_view key);
     uint64_t count(std::string_view key);
+    bool flag(std::string_view key);
     std::optional<int64_t> integer_or_null(std::string_view key);
     // The member itself; null when it is missing.
     const json::value& member(std::string_view key);

@@ -165,6 +165,12 @@ public:
         return static_cast<uint32_t>(std::stoul(std::string(fallback)));
     }
 
+    bool flag(std::string_view path) const {
+        const auto found = values_.find(path);
+        return found != values_.end() ? found->second.get_bool()
+                                      : find_manifest_field(path)->fallback == "true";
+    }
+
     // Nothing for auto, too.
     std::optional<std::chrono::milliseconds> duration(std::string_view path) const {
         const auto parsed = parse_duration(text(path).value_or("auto"));
@@ -216,6 +222,8 @@ Manifest manifest_of(const Values& values) {
     manifest.context = typed.count("runtime.context").value_or(0);
     manifest.max_batch = *typed.count("runtime.max_batch");
     manifest.kv_bytes = typed.bytes("runtime.kv");
+    manifest.kv_type = *typed.text("runtime.kv_type");
+    manifest.speculation = typed.flag("runtime.speculation");
     manifest.min_warm = *typed.count("scale.min_warm") > 0;
     manifest.idle = typed.duration("scale.idle");
     manifest.queue = typed.count("admission.queue");
@@ -246,10 +254,19 @@ std::string_view Manifest::image() const noexcept {
 
 std::string_view Manifest::file() const noexcept {
     const std::string_view text = model;
-    if (text.starts_with(kImagePrefix)) {
+    if (text.starts_with(kImagePrefix) || is_file_address(text)) {
         return {};
     }
     return text.starts_with(kFilePrefix) ? text.substr(kFilePrefix.size()) : text;
+}
+
+std::string_view Manifest::address() const noexcept {
+    return is_file_address(model) ? std::string_view(model) : std::string_view{};
+}
+
+bool is_file_address(std::string_view text) noexcept {
+    return text.starts_with("https://") || text.starts_with("http://") ||
+           text.starts_with("hf://") || text.starts_with("s3://");
 }
 
 json::object Manifest::with_image(std::string_view image_digest) const {

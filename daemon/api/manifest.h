@@ -31,12 +31,14 @@ struct RequestRules {
 struct Manifest {
     std::string name;
     std::vector<std::string> aliases;
-    std::string model;   // As written: a path, or rekindle://sha256:…
+    std::string model;   // As written: a path, an address, or rekindle://sha256:…
     std::string digest;  // 64 digits; empty: anything is taken.
     // runtime
     uint32_t context = 0;  // 0: the model's own.
     uint32_t max_batch = 0;
     std::optional<uint64_t> kv_bytes;  // Nothing: what the node gives.
+    std::string kv_type;               // One of kv_types().
+    bool speculation = true;
     // scale
     bool min_warm = false;
     std::optional<std::chrono::milliseconds> idle;  // Nothing: the node's.
@@ -55,13 +57,18 @@ struct Manifest {
     // written.
     json::object fields;
 
-    // The digest of the image that `model` names; empty for a file.
+    // The digest of the image that `model` names; else empty.
     std::string_view image() const noexcept;
-    // The path that `model` names, without "file:"; empty for an image.
+    // The path that `model` names, without "file:"; else empty.
     std::string_view file() const noexcept;
+    // The address of a file that rekindled fetches (https, http, hf, s3); else empty.
+    std::string_view address() const noexcept;
     // `fields` with the image in place of the file, and without the pin.
     json::object with_image(std::string_view image_digest) const;
 };
+
+// Whether `text` begins as an address of a file that rekindled fetches.
+bool is_file_address(std::string_view text) noexcept;
 
 // YAML or JSON. The error is one sentence that names the line (of YAML), the field and what it must
 // be; an unknown key names the nearest one.

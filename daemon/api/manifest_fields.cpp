@@ -29,8 +29,9 @@ constexpr std::array kFields{
     ManifestField{"name", Kind::kName, 0, 0, "", "What clients call the model."},
     ManifestField{"aliases", Kind::kNames, 0, 0, "[]", "Further names for the same model."},
     ManifestField{"model", Kind::kModel, 0, 0, "",
-                  "A GGUF file (a path, from the manifest's folder on), or the digest of an image "
-                  "that the node has: rekindle://sha256:…"},
+                  "A GGUF file (a path, from the manifest's folder on, or an address that the node "
+                  "fetches: https:, http:, hf:, s3:), or the digest of an image that the node has: "
+                  "rekindle://sha256:…"},
     ManifestField{"digest", Kind::kDigest, 0, 0, "",
                   "SHA-256 of the model file or of its image: anything else is refused."},
 
@@ -43,6 +44,13 @@ constexpr std::array kFields{
                   "Requests that are computed together; further ones wait."},
     ManifestField{"runtime.kv", Kind::kBytes, 0, 0, kAuto,
                   "Memory for the KV cache, such as 512MiB; auto: what the node gives."},
+    ManifestField{
+        "runtime.kv_type", Kind::kKvType, 0, 0, R"("f16")",
+        "Numbers of the KV cache: f16, bf16 (as wide, for larger values), or q8_0 (8 bits: "
+        "about twice as many tokens in the same memory)."},
+    ManifestField{"runtime.speculation", Kind::kBoolean, 0, 0, "true",
+                  "Guess the next tokens and compute several in one step, where that pays. Never "
+                  "changes a token."},
     later("runtime.draft"),
 
     later("adapters"),
@@ -114,6 +122,8 @@ constexpr std::array kFields{
     later("limits"),
     ManifestField{"tags", Kind::kTags, 0, 0, "{}", "Words of your own, kept and shown."},
 };
+
+constexpr std::array<std::string_view, 3> kKvTypes{"f16", "bf16", "q8_0"};
 
 // What a request can leave out, in the API's order.
 constexpr std::array<std::string_view, 35> kStrippable{"best_of",
@@ -219,6 +229,10 @@ const ManifestField& nearest_manifest_field(std::string_view group, std::string_
 
 std::span<const std::string_view> strippable_request_fields() noexcept {
     return kStrippable;
+}
+
+std::span<const std::string_view> kv_types() noexcept {
+    return kKvTypes;
 }
 
 bool is_deployment_name(std::string_view name) noexcept {

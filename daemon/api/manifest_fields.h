@@ -19,6 +19,7 @@ enum class FieldKind : uint8_t {
     kModel,          // Where the model comes from.
     kDigest,         // "sha256:…"
     kChoice,         // The one value in `fallback`, all others are not there yet.
+    kKvType,         // A name of kv_types().
     kInteger,        // low to high.
     kNumber,         // low to high.
     kShare,          // Above low, to high.
@@ -57,6 +58,9 @@ const ManifestField& nearest_manifest_field(std::string_view group, std::string_
 
 // Fields of requests that a manifest can strip.
 std::span<const std::string_view> strippable_request_fields() noexcept;
+
+// How a KV cache can keep its numbers.
+std::span<const std::string_view> kv_types() noexcept;
 
 inline constexpr size_t kManifestBytesMax = 64UL << 10;  // Of its text.
 inline constexpr size_t kAliasesMax = 16;

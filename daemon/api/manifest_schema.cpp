@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kNamePattern = "^[a-z0-9][a-z0-9._-]{0,62}$";
 constexpr std::string_view kModelPattern =
-    "^(rekindle://sha256:[0-9a-f]{64}|file:[^\\u0000-\\u001f]+|"
+    "^(rekindle://sha256:[0-9a-f]{64}|(https?|hf|s3)://[!$-\\[\\]-~]+|file:[^\\u0000-\\u001f]+|"
     "[^:/\\u0000-\\u001f]+(/[^\\u0000-\\u001f]*)?|/[^\\u0000-\\u001f]*)$";
 constexpr std::string_view kDurationPattern = "[0-9]{1,9}(ms|s|m|h|d)";
 
@@ -49,12 +49,16 @@ json::object stops_schema() {
     return {{"anyOf", json::array{one, list_of(one, kManifestStopsMax)}}};
 }
 
-json::object strip_schema() {
-    json::array names;
-    for (const std::string_view name : strippable_request_fields()) {
-        names.emplace_back(name);
+json::object one_of(std::span<const std::string_view> names) {
+    json::array list;
+    for (const std::string_view name : names) {
+        list.emplace_back(name);
     }
-    return list_of({{"enum", std::move(names)}}, strippable_request_fields().size());
+    return {{"enum", std::move(list)}};
+}
+
+json::object strip_schema() {
+    return list_of(one_of(strippable_request_fields()), strippable_request_fields().size());
 }
 
 json::object value_schema(const ManifestField& field) {
@@ -74,6 +78,8 @@ json::object value_schema(const ManifestField& field) {
             return pattern("^sha256:[0-9a-f]{64}$");
         case FieldKind::kChoice:
             return {{"const", json::parse(field.fallback)}};
+        case FieldKind::kKvType:
+            return one_of(kv_types());
         case FieldKind::kInteger:
             return {{"type", "integer"}, {"minimum", field.low}, {"maximum", field.high}};
         case FieldKind::kNumber:

@@ -139,13 +139,28 @@ bool has_control(std::string_view text) {
                        [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
+// What follows the scheme is read strictly by who fetches it.
+bool is_plain_address(std::string_view text) {
+    for (const std::string_view scheme : {"https://", "http://", "hf://", "s3://"}) {
+        if (text.starts_with(scheme)) {
+            const std::string_view rest = text.substr(scheme.size());
+            return !rest.empty() && std::all_of(rest.begin(), rest.end(), [](char c) {
+                return c > 0x20 && c < 0x7F && c != '#' && c != '"' && c != '\\';
+            });
+        }
+    }
+    return false;
+}
+
 // A path has no colon in its first part: what has one names another kind of place.
 Value model_value(const ManifestNode& node) {
     constexpr std::string_view kImage = "rekindle://sha256:";
     constexpr std::string_view kFile = "file:";
     const auto text = text_of(node);
     if (!text || text->empty() || text->size() > kModelTextBytesMax || has_control(*text)) {
-        return must_be("a path of a GGUF file, or rekindle://sha256:… for an image on the node");
+        return must_be(
+            "a path or an address of a GGUF file, or rekindle://sha256:… for an image on "
+            "the node");
     }
     const std::string_view first = text->substr(0, text->find('/'));
     const size_t colon = first.find(':');
@@ -154,18 +169,13 @@ Value model_value(const ManifestNode& node) {
     if (colon == std::string_view::npos || file || image) {
         return json::value(*text);
     }
-    const std::string_view scheme = first.substr(0, colon);
-    for (const std::string_view later : {"hf", "https", "http", "s3"}) {
-        if (scheme == later) {
-            return Error{ErrorCode::kUnsupported,
-                         fmt::format("a model from {}: is not supported yet: fetch the file and "
-                                     "give its path",
-                                     scheme)};
-        }
+    if (is_plain_address(*text)) {
+        return json::value(*text);
     }
     return must_be(
-        "a path of a GGUF file (./ before a name with a colon), or rekindle://sha256: and 64 "
-        "digits of 0-9 and a-f for an image on the node");
+        "a path of a GGUF file (./ before a name with a colon), an https://, http://, hf:// or "
+        "s3:// address without spaces and without #, or rekindle://sha256: and 64 digits of 0-9 "
+        "and a-f for an image on the node");
 }
 
 Value choice_value(const ManifestField& field, const ManifestNode& node) {
@@ -175,6 +185,15 @@ Value choice_value(const ManifestField& field, const ManifestNode& node) {
         return json::value(only);
     }
     return must_be(fmt::format("{} (other values are not supported yet)", only));
+}
+
+Value kv_type_value(const ManifestNode& node) {
+    const auto known = kv_types();
+    const auto text = text_of(node);
+    if (text && std::find(known.begin(), known.end(), *text) != known.end()) {
+        return json::value(*text);
+    }
+    return must_be("f16, bf16 or q8_0");
 }
 
 Value boolean_value(const ManifestNode& node) {
@@ -372,6 +391,8 @@ Result<json::value> canonical_value(const ManifestField& field, const ManifestNo
             return digest_value(node);
         case FieldKind::kChoice:
             return choice_value(field, node);
+        case FieldKind::kKvType:
+            return kv_type_value(node);
         case FieldKind::kInteger:
             return integer_value(field, node);
         case FieldKind::kNumber:

@@ -1,16 +1,19 @@
-// Attention over paged F16 keys and values, for any register width: `V` is the Vector of an
-// instruction set. A tile of queries (rows of one sequence x the heads of one KV head) goes through
-// the pages together, so that a page is read once for all of them. It is converted in registers,
-// for each block of at most six queries: that runs beside the fused multiply-adds.
+// Attention over paged keys and values, for any register width and type of page: `V` is the Vector
+// of an instruction set, `N` says how a page keeps its numbers (kv_numbers.inl). A tile of queries
+// (rows of one sequence x the heads of one KV head) goes through the pages together, so that a page
+// is read once for all of them. It is converted in registers, for each block of at most six
+// queries: that runs beside the fused multiply-adds.
 //
 // A query's bits depend on its position and window alone. For each page from position 0 on:
-//     score[p]  = fma over d ascending of (query[d] * scale * log2 e) * key[d][p]
+//     score[p]  = fma over d ascending of (query[d] * scale * log2 e) * key[d][p], then times the
+//                 scale of p's keys where the type has such
 //     max, sum  = of the scores up to here, the sum in one partial sum a lane
 //     out[d]    = out[d] * 2^(max before - max), then fma over visible p ascending of
-//                 2^(score[p] - max) * value[p][d]
+//                 (2^(score[p] - max) * the scale of p's values) * value[p][d]
 // and out / sum at the end. Tiles only choose how many such chains run side by side.
 // For files that are compiled for one instruction set; internal linkage, see README.md.
 #pragma once
+#include "kernels/detail/kv_numbers.inl"
 #include "kernels/kernel_table.h"
 
 #include <immintrin.h>
@@ -20,7 +23,6 @@ namespace {
 
 constexpr uint32_t kQueryBlock = 6;    // x 2 vectors: 12 of AVX2's 16 registers accumulate.
 constexpr uint32_t kTileQueries = 48;  // Reading a page into the first-level cache is 2 % then.
-constexpr uint32_t kHalfBytes = 2;
 constexpr uint32_t kHeadDimStep = 16;  // head_dim is a multiple of it.
 // A constant stride spares address arithmetic; not a power of two, so that cache sets are shared
 // evenly.
@@ -48,7 +50,8 @@ struct AttentionTile {
     static constexpr uint32_t kPageVectors = kPageTokens / V::kLanes;
 
     alignas(64) float queries[kTileQueries][kQueryStride];  // [queries][head_dim], scaled
-    alignas(64) float weights[kTileQueries][kPageTokens];   // Scores, then 2^(score - max).
+    // Scores, then 2^(score - max) times the scale of the position's values.
+    alignas(64) float weights[kTileQueries][kPageTokens];
     alignas(64) float sums[kTileQueries][V::kLanes];
     float max[kTileQueries];
     float shrink[kTileQueries];  // Of what was accumulated before this page.
@@ -129,7 +132,7 @@ template <typename V, uint32_t kQueries, uint32_t kVectors, typename Load>
 }
 
 // Scores of kQueries queries for the whole page; what a row does not see is masked later.
-template <typename V, uint32_t kQueries>
+template <typename V, typename N, uint32_t kQueries>
 void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim, uint32_t query,
                  PageAhead ahead) {
     constexpr uint32_t kPageVectors = AttentionTile<V>::kPageVectors;
@@ -144,17 +147,18 @@ void score_block(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_di
             }
         }
         const float* factors = tile.queries[query];
-        const std::byte* key = keys + static_cast<size_t>(first) * kHalfBytes;
-        for (uint32_t d = 0; d < head_dim; ++d, key += kPageTokens * kHalfBytes) {
+        const std::byte* key = keys + static_cast<size_t>(first) * N::kBytes;
+        for (uint32_t d = 0; d < head_dim; ++d, key += kPageTokens * N::kBytes) {
             ahead.fetch();
             accumulate<V>(acc, factors + d, kQueryStride,
                           [&](uint32_t v) __attribute__((always_inline)) {
-                              return V::load_halves(key + v * V::kLanes * kHalfBytes);
+                              return N::load(key + v * V::kLanes * N::kBytes);
                           });
         }
         for (uint32_t q = 0; q < kQueries; ++q) {
             for (uint32_t v = 0; v < kVectors; ++v) {
-                V::store(tile.weights[query + q] + first + v * V::kLanes, acc[q][v]);
+                const uint32_t at = first + v * V::kLanes;
+                V::store(tile.weights[query + q] + at, N::scale(acc[q][v], keys, head_dim, at));
             }
         }
     }
@@ -167,7 +171,7 @@ struct PageView {
 };
 
 // Values d to d + kVectors * kLanes - 1 of kQueries queries, over the positions of `view`.
-template <typename V, uint32_t kQueries, uint32_t kVectors>
+template <typename V, typename N, uint32_t kQueries, uint32_t kVectors>
 [[gnu::always_inline]] inline void add_values(AttentionTile<V>& tile, const std::byte* values,
                                               uint32_t head_dim, uint32_t query, uint32_t d,
                                               PageView view, PageAhead ahead) {
@@ -179,13 +183,13 @@ template <typename V, uint32_t kQueries, uint32_t kVectors>
         }
     }
     const float* weights = tile.weights[query];
-    const size_t row_bytes = static_cast<size_t>(head_dim) * kHalfBytes;
-    const std::byte* value = values + view.begin * row_bytes + d * kHalfBytes;
+    const size_t row_bytes = static_cast<size_t>(head_dim) * N::kBytes;
+    const std::byte* value = values + view.begin * row_bytes + d * N::kBytes;
     for (uint32_t p = view.begin; p < view.end; ++p, value += row_bytes) {
         ahead.fetch();
         accumulate<V>(acc, weights + p, kPageTokens,
                       [&](uint32_t v) __attribute__((always_inline)) {
-                          return V::load_halves(value + v * V::kLanes * kHalfBytes);
+                          return N::load(value + v * V::kLanes * N::kBytes);
                       });
     }
     for (uint32_t q = 0; q < kQueries; ++q) {
@@ -195,37 +199,39 @@ template <typename V, uint32_t kQueries, uint32_t kVectors>
     }
 }
 
-template <typename V, uint32_t kQueries>
+template <typename V, typename N, uint32_t kQueries>
 void value_block(AttentionTile<V>& tile, const std::byte* values, uint32_t head_dim, uint32_t query,
                  PageView view, PageAhead ahead) {
     constexpr uint32_t kVectors = block_vectors(kQueries);
     constexpr uint32_t kLastVectors = kHeadDimStep / V::kLanes;
     uint32_t d = 0;
     for (; d + kVectors * V::kLanes <= head_dim; d += kVectors * V::kLanes) {
-        add_values<V, kQueries, kVectors>(tile, values, head_dim, query, d, view, ahead);
+        add_values<V, N, kQueries, kVectors>(tile, values, head_dim, query, d, view, ahead);
         ahead.step = 0;
     }
     for (; d < head_dim; d += kLastVectors * V::kLanes) {
-        add_values<V, kQueries, kLastVectors>(tile, values, head_dim, query, d, view, ahead);
+        add_values<V, N, kQueries, kLastVectors>(tile, values, head_dim, query, d, view, ahead);
         ahead.step = 0;
     }
 }
 
-// Turns a query's scores into weights of the visible positions [begin, end) of the page, 0
-// elsewhere, and brings its maximum and sums up to date.
-template <typename V>
+// Turns a query's scores into weights of the visible positions of the page (what becomes of the
+// others does not matter), and brings its maximum and sums up to date.
+template <typename V, typename N>
 [[gnu::always_inline]] inline void absorb_scores(AttentionTile<V>& tile, uint32_t query,
-                                                 uint32_t begin, uint32_t end) {
+                                                 PageView view, const std::byte* values,
+                                                 uint32_t head_dim) {
     constexpr uint32_t kVectors = AttentionTile<V>::kPageVectors;
     float* scores = tile.weights[query];
     typename V::Floats x[kVectors];
     for (uint32_t v = 0; v < kVectors; ++v) {
         x[v] = V::load(scores + v * V::kLanes);
     }
-    if (end - begin < kPageTokens) {
+    if (view.end - view.begin < kPageTokens) {
         for (uint32_t v = 0; v < kVectors; ++v) {
             const uint32_t first = v * V::kLanes;
-            x[v] = V::keep(x[v], begin > first ? begin - first : 0, end > first ? end - first : 0);
+            x[v] = V::keep(x[v], view.begin > first ? view.begin - first : 0,
+                           view.end > first ? view.end - first : 0);
         }
     }
     auto largest = x[0];
@@ -245,7 +251,7 @@ template <typename V>
     }
     for (uint32_t v = 0; v < kVectors; ++v) {
         const auto weight = V::exp2_negative(V::sub(x[v], largest));
-        V::store(scores + v * V::kLanes, weight);
+        V::store(scores + v * V::kLanes, N::scale(weight, values, head_dim, v * V::kLanes));
         sum = V::add(sum, weight);
     }
     V::store(tile.sums[query], sum);
@@ -263,24 +269,24 @@ template <typename V>
     return view;
 }
 
-template <typename V>
+template <typename V, typename N>
 void score_queries(AttentionTile<V>& tile, const std::byte* keys, uint32_t head_dim,
                    uint32_t queries, PageAhead ahead) {
     for_query_blocks(0, queries, [&]<uint32_t kQueries>(uint32_t query) {
-        score_block<V, kQueries>(tile, keys, head_dim, query, ahead);
+        score_block<V, N, kQueries>(tile, keys, head_dim, query, ahead);
         ahead.step = 0;
     });
 }
 
 // A row that does not see the whole page takes its values alone: what it does not see must not
 // touch it, be it NaN. Rows that see all of it are taken together.
-template <typename V>
+template <typename V, typename N>
 void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position,
                      const std::byte* values, PageAhead ahead) {
     const auto add = [&](uint32_t first_row, uint32_t end_row, PageView view) {
         for_query_blocks(
             first_row * args.group, end_row * args.group, [&]<uint32_t kQueries>(uint32_t query) {
-                value_block<V, kQueries>(tile, values, args.head_dim, query, view, ahead);
+                value_block<V, N, kQueries>(tile, values, args.head_dim, query, view, ahead);
                 ahead.step = 0;
             });
     };
@@ -301,7 +307,7 @@ void add_rows_values(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t
 }
 
 // args: the rows of one tile.
-template <typename V>
+template <typename V, typename N>
 void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t page_position) {
     const uint32_t index = page_position / kPageTokens;
     const std::byte* page = args.pages[index];
@@ -309,19 +315,19 @@ void attend_page(AttentionTile<V>& tile, const AttentionArgs& args, uint32_t pag
     const std::byte* values = page + args.value_offset;
     // Keys and values of a page are equally long: a line of values for each dimension of the keys,
     // and a row of the next keys for each position of the values.
-    score_queries(tile, page + args.key_offset, args.head_dim, queries,
-                  {values, kPageTokens * kHalfBytes});
+    score_queries<V, N>(tile, page + args.key_offset, args.head_dim, queries,
+                        {values, kPageTokens * N::kBytes});
     for (uint32_t query = 0; query < queries; ++query) {
         const uint32_t position = args.position + query / args.group;
         const PageView view = page_view(position, args.window, page_position);
         if (view.begin < view.end) {
-            absorb_scores(tile, query, view.begin, view.end);
+            absorb_scores<V, N>(tile, query, view, values, args.head_dim);
         }
     }
     const bool last = page_position + kPageTokens > args.position + args.rows - 1;
     const std::byte* next = last ? values : args.pages[index + 1] + args.key_offset;
-    add_rows_values(tile, args, page_position, values,
-                    {next, last ? 0 : static_cast<size_t>(args.head_dim) * kHalfBytes});
+    add_rows_values<V, N>(tile, args, page_position, values,
+                          {next, last ? 0 : static_cast<size_t>(args.head_dim) * N::kBytes});
 }
 
 // The tile's queries before the first page.
@@ -343,7 +349,7 @@ void start_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
     }
 }
 
-template <typename V>
+template <typename V, typename N>
 void attend_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
     start_tile(tile, args);
     const uint32_t last = args.position + args.rows - 1;
@@ -352,7 +358,7 @@ void attend_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
         page_position = (args.position + 1 - args.window) / kPageTokens * kPageTokens;
     }
     for (; page_position <= last; page_position += kPageTokens) {
-        attend_page(tile, args, page_position);
+        attend_page<V, N>(tile, args, page_position);
     }
     for (uint32_t query = 0; query < args.rows * args.group; ++query) {
         const auto sum = V::all(V::sum_lanes(V::load(tile.sums[query])));
@@ -362,8 +368,8 @@ void attend_tile(AttentionTile<V>& tile, const AttentionArgs& args) {
     }
 }
 
-template <typename V>
-void attend_rows(const AttentionArgs& args) {
+template <typename V, typename N>
+void attend_tiles(const AttentionArgs& args) {
     AttentionTile<V> tile;
     const uint32_t rows_max = kTileQueries / args.group;
     AttentionArgs part = args;
@@ -372,72 +378,23 @@ void attend_rows(const AttentionArgs& args) {
         part.position = args.position + row;
         part.query = args.query + row * args.query_stride;
         part.out = args.out + row * args.out_stride;
-        attend_tile(tile, part);
-    }
-}
-
-// Columns [0, 8) of eight rows of 16-bit values, each column stored as eight neighbours.
-[[gnu::always_inline]] inline void transpose_halves(const uint16_t* rows, size_t stride,
-                                                    std::byte* columns, size_t column_bytes) {
-    __m128i row[8];
-    for (uint32_t i = 0; i < 8; ++i) {
-        row[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows + i * stride));
-    }
-    __m128i pair[8];  // Rows 2i and 2i + 1, columns 0 to 3, then 4 to 7.
-    __m128i four[8];  // Rows 4i to 4i + 3, two columns each.
-    for (uint32_t i = 0; i < 4; ++i) {
-        pair[i] = _mm_unpacklo_epi16(row[2 * i], row[2 * i + 1]);
-        pair[i + 4] = _mm_unpackhi_epi16(row[2 * i], row[2 * i + 1]);
-    }
-    for (uint32_t i = 0; i < 2; ++i) {
-        four[i] = _mm_unpacklo_epi32(pair[2 * i], pair[2 * i + 1]);
-        four[i + 2] = _mm_unpackhi_epi32(pair[2 * i], pair[2 * i + 1]);
-        four[i + 4] = _mm_unpacklo_epi32(pair[2 * i + 4], pair[2 * i + 5]);
-        four[i + 6] = _mm_unpackhi_epi32(pair[2 * i + 4], pair[2 * i + 5]);
-    }
-    for (uint32_t i = 0; i < 4; ++i) {
-        const __m128i even = _mm_unpacklo_epi64(four[2 * i], four[2 * i + 1]);
-        const __m128i odd = _mm_unpackhi_epi64(four[2 * i], four[2 * i + 1]);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(columns + 2 * i * column_bytes), even);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(columns + (2 * i + 1) * column_bytes), odd);
-    }
-}
-
-// Keys [rows][head_dim] as F16 to slots [slot, slot + rows) of a page's [head_dim][kPageTokens].
-[[gnu::always_inline]] inline void scatter_keys(const uint16_t* halves, const KvStoreArgs& args) {
-    constexpr size_t kColumnBytes = kPageTokens * sizeof(uint16_t);
-    uint32_t row = 0;
-    for (; row + 8 <= args.rows; row += 8) {
-        for (uint32_t d = 0; d < args.head_dim; d += 8) {
-            transpose_halves(halves + static_cast<size_t>(row) * args.head_dim + d, args.head_dim,
-                             args.page_keys + d * kColumnBytes + (args.slot + row) * 2,
-                             kColumnBytes);
-        }
-    }
-    for (; row < args.rows; ++row) {
-        const uint16_t* key = halves + static_cast<size_t>(row) * args.head_dim;
-        std::byte* out = args.page_keys + (args.slot + row) * 2;
-        for (uint32_t d = 0; d < args.head_dim; ++d) {
-            __builtin_memcpy(out + d * kColumnBytes, key + d, sizeof(uint16_t));
-        }
+        attend_tile<V, N>(tile, part);
     }
 }
 
 template <typename V>
-void store_rows(const KvStoreArgs& args) {
-    alignas(64) uint16_t halves[kPageTokens * kHeadDimMax];
-    for (uint32_t row = 0; row < args.rows; ++row) {
-        const float* key = args.keys + row * args.stride;
-        const float* value = args.values + row * args.stride;
-        uint16_t* key_out = halves + static_cast<size_t>(row) * args.head_dim;
-        std::byte* value_out =
-            args.page_values + static_cast<size_t>(args.slot + row) * args.head_dim * 2;
-        for (uint32_t d = 0; d < args.head_dim; d += V::kLanes) {
-            V::store_halves(key_out + d, V::load(key + d));
-            V::store_halves(value_out + d * 2, V::load(value + d));
-        }
+void attend_rows(const AttentionArgs& args) {
+    switch (args.type) {
+        case KvType::kF16:
+            attend_tiles<V, F16Numbers<V>>(args);
+            break;
+        case KvType::kBF16:
+            attend_tiles<V, BF16Numbers<V>>(args);
+            break;
+        case KvType::kQ8_0:
+            attend_tiles<V, Q8Numbers<V>>(args);
+            break;
     }
-    scatter_keys(halves, args);
 }
 
 }  // namespace

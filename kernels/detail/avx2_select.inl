@@ -16,23 +16,6 @@ static_assert(kSelectBlock % (4 * kSelectLanes) == 0);
 
 constexpr float kLog2e = 0x1.715476p0F;
 
-// 2^x for x in [-126, 0], to 3e-7: 2^n 2^f with n the nearest integer, Cephes' polynomial for 2^f.
-[[gnu::always_inline]] inline __m256 exp2_not_positive(__m256 x) {
-    // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-    const __m256 magic = _mm256_set1_ps(12582912.0F);
-    const __m256 shifted = _mm256_add_ps(x, magic);
-    const __m256 f = _mm256_sub_ps(x, _mm256_sub_ps(shifted, magic));
-    __m256 p = _mm256_set1_ps(1.535336188319500e-4F);
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.339887440266574e-3F));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(9.618437357674640e-3F));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(5.550332471162809e-2F));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(2.402264791363012e-1F));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(6.931472028550421e-1F));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0F));
-    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
-}
-
 // Up to kSelectLanes floats, the rest minus infinity.
 [[gnu::always_inline]] inline __m256 load_front(const float* x, uint32_t count) {
     const __m256 below = _mm256_set1_ps(-__builtin_inff());
@@ -73,32 +56,65 @@ constexpr float kLog2e = 0x1.715476p0F;
         _mm256_max_ps(_mm256_max_ps(kept[0], kept[1]), _mm256_max_ps(kept[2], kept[3])));
 }
 
-// Zero for what is negligible or not a number. scale: of exponents of 2.
-[[gnu::always_inline]] inline __m256 weights(__m256 x, __m256 best, __m256 scale) {
-    const __m256 least = _mm256_set1_ps(-kNegligibleWeight * kLog2e);
-    const __m256 distance = _mm256_mul_ps(_mm256_sub_ps(x, best), scale);
-    const __m256 counts = _mm256_cmp_ps(distance, least, _CMP_GT_OQ);
-    return _mm256_and_ps(exp2_not_positive(_mm256_max_ps(distance, least)), counts);
+// What turns logits of one row into weights.
+struct Weights {
+    __m256 best;
+    __m256 scale;     // Of exponents of 2.
+    __m256 farthest;  // From `best`, negative: what lies further away has this one's weight.
+
+    Weights(float row_best, float row_scale) {
+        constexpr float kFarthest = -86.0F;  // exp(-86) is no denormal yet: 2^-124.
+        best = _mm256_set1_ps(row_best);
+        scale = _mm256_set1_ps(row_scale * kLog2e);
+        farthest = _mm256_set1_ps(kFarthest / row_scale);
+    }
+
+    // exp, to 3e-7: 2^n 2^f with n the nearest integer and a polynomial for 2^f, |f| <= 0.5, whose
+    // greatest relative error (7.5e-8) is the least of its degree. Taken in pairs of terms: the
+    // scheduler holds the instructions of few vectors, so that the length of this chain is what a
+    // row's time is made of.
+    [[gnu::always_inline]] __m256 operator()(__m256 x) const {
+        // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+        const __m256 magic = _mm256_set1_ps(12582912.0F);
+        // NaN gets the farthest, as max's second operand.
+        const __m256 distance = _mm256_max_ps(_mm256_sub_ps(x, best), farthest);
+        const __m256 shifted = _mm256_fmadd_ps(distance, scale, magic);
+        const __m256 f = _mm256_fmsub_ps(distance, scale, _mm256_sub_ps(shifted, magic));
+        const __m256 high = pair(0x1.5c08e6p-10F, 0x1.3d0c54p-7F, f);
+        const __m256 middle = pair(0x1.c6b6e4p-5F, 0x1.ebf918p-3F, f);
+        const __m256 low = pair(0x1.62e428p-1F, 0x1.000002p+0F, f);
+        const __m256 square = _mm256_mul_ps(f, f);
+        const __m256 p = _mm256_fmadd_ps(_mm256_fmadd_ps(high, square, middle), square, low);
+        const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+    }
+
+private:
+    [[gnu::always_inline]] static __m256 pair(float factor, float constant, __m256 f) {
+        return _mm256_fmadd_ps(_mm256_set1_ps(factor), f, _mm256_set1_ps(constant));
+    }
+};
+
+// One vector after the other: with several in turn the constants leave too few registers. Of a
+// row's last block the tail is apart for the same reason.
+[[gnu::always_inline]] inline float block_exp_sum(const float* x, const Weights& weights) {
+    __m256 sum = _mm256_setzero_ps();
+#pragma clang loop unroll(disable)
+    for (uint32_t i = 0; i < kSelectBlock; i += kSelectLanes) {
+        sum = _mm256_add_ps(sum, weights(_mm256_loadu_ps(x + i)));
+    }
+    return sum_lanes(sum);
 }
 
-[[gnu::always_inline]] inline float block_exp_sum(const float* x, uint32_t count, __m256 best,
-                                                  __m256 scale) {
-    __m256 sums[4];
-    for (__m256& lanes : sums) {
-        lanes = _mm256_setzero_ps();
+[[gnu::noinline]] inline float part_block_exp_sum(const float* x, uint32_t count,
+                                                  const Weights& weights) {
+    __m256 sum = _mm256_setzero_ps();
+    for (uint32_t i = 0; i < count; i += kSelectLanes) {
+        const __m256 part =
+            count - i < kSelectLanes ? load_front(x + i, count - i) : _mm256_loadu_ps(x + i);
+        sum = _mm256_add_ps(sum, weights(part));
     }
-    uint32_t i = 0;
-    for (; i + 4 * kSelectLanes <= count; i += 4 * kSelectLanes) {
-        for (uint32_t part = 0; part < 4; ++part) {
-            const __m256 values = _mm256_loadu_ps(x + i + part * kSelectLanes);
-            sums[part] = _mm256_add_ps(sums[part], weights(values, best, scale));
-        }
-    }
-    for (; i < count; i += kSelectLanes) {
-        sums[0] = _mm256_add_ps(sums[0], weights(load_front(x + i, count - i), best, scale));
-    }
-    return sum_lanes(
-        _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+    return sum_lanes(sum);
 }
 
 }  // namespace

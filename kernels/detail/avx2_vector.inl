@@ -1,6 +1,7 @@
 // Eight floats in a register: the operations in which elementwise.inl and attention.inl are
 // written, for AVX2, FMA and F16C. Partial loads and stores touch only the lanes they name.
 #pragma once
+#include "kernels/detail/block_scale.inl"
 #include "kernels/kernel_table.h"
 
 #include <cstddef>
@@ -37,6 +38,45 @@ struct Vector {
     static void store_halves(void* place, Floats x) {
         _mm_storeu_si128(static_cast<__m128i*>(place),
                          _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    }
+
+    static Floats load_bfloats(const void* place) {
+        const __m128i words = _mm_loadu_si128(static_cast<const __m128i*>(place));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
+    }
+
+    // To nearest even; NaN stays one.
+    static void store_bfloats(void* place, Floats x) {
+        const __m256i bits = _mm256_castps_si256(x);
+        const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+        const __m256i rounded =
+            _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+        const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+        const Floats nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+        const Floats chosen =
+            _mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(quiet), nan);
+        const __m256i words = _mm256_srli_epi32(_mm256_castps_si256(chosen), 16);
+        _mm_storeu_si128(
+            static_cast<__m128i*>(place),
+            _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    }
+
+    static Floats load_int8(const void* place) {
+        const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(place));
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+    }
+
+    // To nearest even; x within [-127.5, 127.5).
+    static void store_int8(void* place, Floats x) {
+        const __m256i rounded = _mm256_cvtps_epi32(x);
+        const __m128i words =
+            _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+        _mm_storel_epi64(static_cast<__m128i*>(place), _mm_packs_epi16(words, words));
+    }
+
+    // Of n values, a multiple of 16, as bits.
+    static uint32_t largest_magnitude(const float* values, uint32_t n) {
+        return max_lane_bits(max_magnitudes(values, n));
     }
 
     static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
@@ -152,7 +192,7 @@ struct Vector {
                                int16_t* half_sums) {
         __m256i largest[kBlockGroup];
         for (uint32_t block = 0; block < kBlockGroup; ++block) {
-            largest[block] = max_magnitudes(values + block * kBlockColumns);
+            largest[block] = max_magnitudes(values + block * kBlockColumns, kBlockColumns);
         }
         const __m128i bits = max_lanes_of_four(largest);
         const __m128i finite = _mm_cmplt_epi32(bits, _mm_set1_epi32(0x7f800000));
@@ -186,7 +226,7 @@ struct Vector {
     // One block.
     static void quantize_block(const float* values, int8_t* quants, float* scale,
                                int16_t* half_sums) {
-        const Factors factors = block_factors(values, 127.0F);
+        const BlockScale factors = block_scale(largest_magnitude(values, kBlockColumns), 127.0F);
         *scale = factors.scale;
         if (factors.inverse == 0) {
             __builtin_memset(quants, 0, kBlockColumns);
@@ -202,7 +242,8 @@ struct Vector {
     // One block to int16.
     static void quantize_block16(const float* values, int16_t* quants, float* scale,
                                  int32_t (&half_sums)[2]) {
-        const Factors factors = block_factors(values, kQuant16Max);
+        const BlockScale factors =
+            block_scale(largest_magnitude(values, kBlockColumns), kQuant16Max);
         *scale = factors.scale;
         if (factors.inverse == 0) {
             __builtin_memset(quants, 0, kBlockColumns * sizeof *quants);
@@ -229,21 +270,6 @@ private:
     static constexpr uint32_t kBlockVectors = kBlockColumns / kLanes;
     static constexpr float kRound = 0x1.8p23F;  // Added, it leaves an integer in the lowest bits.
 
-    struct Factors {
-        float inverse;
-        float scale;
-    };
-
-    // Of a block that is rounded to integers of up to `steps`; the inverse 0 says that all are 0.
-    static Factors block_factors(const float* values, float steps) {
-        const uint32_t bits = max_lane_bits(max_magnitudes(values));
-        const float max = float_from_bits(bits);
-        if (bits >= 0x7f800000U || max < kQuantizeFloor) {
-            return {0, bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F};
-        }
-        return {steps / max, max / steps};
-    }
-
     // Sums of lanes 0 to 3 and of lanes 4 to 7.
     static __m256i sum_of_four_lanes(__m256i x) {
         x = _mm256_add_epi32(x, _mm256_shuffle_epi32(x, 0x4e));
@@ -262,17 +288,11 @@ private:
         return _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23)));
     }
 
-    static float float_from_bits(uint32_t bits) {
-        float value = 0;
-        __builtin_memcpy(&value, &bits, sizeof value);
-        return value;
-    }
-
-    // Of a block's values, in eight lanes, as bits: they order as the values do, NaN above all.
-    static __m256i max_magnitudes(const float* values) {
+    // Of n values, in eight lanes, as bits: they order as the values do, NaN above all.
+    static __m256i max_magnitudes(const float* values, uint32_t n) {
         const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
         __m256i max = _mm256_setzero_si256();
-        for (uint32_t i = 0; i < kBlockColumns; i += kLanes) {
+        for (uint32_t i = 0; i < n; i += kLanes) {
             const __m256i bits = _mm256_castps_si256(load(values + i));
             max = _mm256_max_epu32(max, _mm256_and_si256(bits, magnitude));
         }

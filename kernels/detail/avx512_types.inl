@@ -1,19 +1,15 @@
 // How AVX-512 reads each weight type: the quants of 4 columns of 16 rows, and what multiplies them.
-// detail/scalar_unpack.h has the definition. vpdpbusd takes unsigned weights, so every type is
-//   quant - kBias with quant unsigned. A type has
-//   kBlock        the packed block's layout, kSlices slices of 32 columns
-//   kScaling      which of the functions below it has
-//   group()       16 rows x 4 columns of uint8, group g of the slice's 8
-//   scales()      floats, a row each; offsets() likewise
-//   factors()     int16 pairs a row: what multiplies columns 0 to 15 and 16 to 31; mins() likewise
+// detail/scalar_unpack.h has the definition; vnni_tile.inl says what a type has. `rows` is 0 here:
+// one register holds all 16.
 #pragma once
 #include "kernels/detail/avx512_common.inl"
 #include "kernels/detail/r16.h"
+#include "kernels/detail/vnni_shape.h"
 
 namespace rekindle::kernels::avx512_vnni {
 namespace {
 
-enum class Scaling { kPlain, kOffset, kHalves, kHalvesOffset };
+using vnni::Shape;
 
 // 16 bytes, one of each row.
 [[gnu::always_inline]] inline __m128i load_factors(const std::byte* block, uint32_t place,
@@ -99,29 +95,31 @@ struct PlainType {
     static constexpr bool kQuantised = true;
     static constexpr uint32_t kSlices = 1;
     static constexpr int32_t kBias = 0;
-    static constexpr Scaling kScaling = Scaling::kPlain;
-    using Quant = int8_t;  // Of the inputs.
+    static constexpr uint32_t kPackedTokens = 12;
 
-    [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t /*slice*/) {
+    [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t /*slice*/,
+                                                uint32_t /*rows*/) {
         return load_halves(block);
     }
 };
 
 template <detail::BlockLayout kPlace>
 struct OffsetType : PlainType {
-    static constexpr Scaling kScaling = Scaling::kOffset;
+    static constexpr Shape kShape{.offsets = true};
 
-    [[gnu::always_inline]] static __m512 offsets(const std::byte* block, uint32_t /*slice*/) {
+    [[gnu::always_inline]] static __m512 offsets(const std::byte* block, uint32_t /*slice*/,
+                                                 uint32_t /*rows*/) {
         return load_halves(block + kPlace.offsets);
     }
 };
 
 struct Q4_0 : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ4_0Layout;
+    static constexpr Shape kShape{.biased = true};
     static constexpr int32_t kBias = 8;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return nibble_group<kBlock>(block, slice, g);
     }
 };
@@ -129,37 +127,41 @@ struct Q4_0 : PlainType {
 struct Q4_1 : OffsetType<detail::kQ4_1Layout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ4_1Layout;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return nibble_group<kBlock>(block, slice, g);
     }
 };
 
 struct Q5_0 : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ5_0Layout;
+    static constexpr uint32_t kPackedTokens = 4;
+    static constexpr Shape kShape{.biased = true};
     static constexpr int32_t kBias = 16;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return with_fifth_bit<kBlock>(nibble_group<kBlock>(block, slice, g), block, g);
     }
 };
 
 struct Q5_1 : OffsetType<detail::kQ5_1Layout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ5_1Layout;
+    static constexpr uint32_t kPackedTokens = 4;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return with_fifth_bit<kBlock>(nibble_group<kBlock>(block, slice, g), block, g);
     }
 };
 
 struct Q8_0 : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ8_0Layout;
+    static constexpr Shape kShape{.biased = true};
     static constexpr int32_t kBias = 128;
 
     [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t /*slice*/,
-                                                uint32_t g) {
+                                                uint32_t g, uint32_t /*rows*/) {
         return _mm512_xor_si512(load_group(block, kBlock.quants, g), _mm512_set1_epi8(-128));
     }
 };
@@ -173,25 +175,29 @@ struct Q8_0 : PlainType {
 
 struct IQ4_NL : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kIQ4_NLLayout;
+    static constexpr Shape kShape{.biased = true};
     static constexpr int32_t kBias = 128;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return iq4_values(nibble_group<kBlock>(block, slice, g));
     }
 };
 
 struct IQ4_XS : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kIQ4_XSLayout;
+    static constexpr uint32_t kPackedTokens = 4;
+    static constexpr Shape kShape{.biased = true};
     static constexpr uint32_t kSlices = 8;
     static constexpr int32_t kBias = 128;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return iq4_values(nibble_group<kBlock>(block, slice, g));
     }
 
-    [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t slice,
+                                                uint32_t /*rows*/) {
         const __m128i low =
             small_bits(load_factors(block, kBlock.factors, 2 + slice / 2), slice % 2 * 4, 15);
         __m256i words;
@@ -210,9 +216,10 @@ struct IQ4_XS : PlainType {
 template <detail::BlockLayout kPlace>
 struct SixBitPairs : PlainType {
     static constexpr uint32_t kSlices = 8;
-    static constexpr Scaling kScaling = Scaling::kOffset;
+    static constexpr Shape kShape{.offsets = true};
 
-    [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512 scales(const std::byte* block, uint32_t slice,
+                                                uint32_t /*rows*/) {
         const auto at = [&](uint32_t index) __attribute__((always_inline)) {
             return load_factors(block, kPlace.factors, index);
         };
@@ -223,7 +230,8 @@ struct SixBitPairs : PlainType {
         return _mm512_mul_ps(load_halves(block), to_floats(factor));
     }
 
-    [[gnu::always_inline]] static __m512 offsets(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512 offsets(const std::byte* block, uint32_t slice,
+                                                 uint32_t /*rows*/) {
         const auto at = [&](uint32_t index) __attribute__((always_inline)) {
             return load_factors(block, kPlace.factors, index);
         };
@@ -237,29 +245,32 @@ struct SixBitPairs : PlainType {
 
 struct Q4_K : SixBitPairs<detail::kQ4_KLayout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ4_KLayout;
+    static constexpr uint32_t kPackedTokens = 4;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return pair_group<kBlock>(block, slice, g);
     }
 };
 
 struct Q5_K : SixBitPairs<detail::kQ5_KLayout> {
     static constexpr detail::BlockLayout kBlock = detail::kQ5_KLayout;
+    static constexpr uint32_t kPackedTokens = 4;
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return with_high_bit<kBlock>(pair_group<kBlock>(block, slice, g), block, slice, g, 16);
     }
 };
 
 struct Q2_K : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ2_KLayout;
+    static constexpr uint32_t kPackedTokens = 4;
     static constexpr uint32_t kSlices = 8;
-    static constexpr Scaling kScaling = Scaling::kHalvesOffset;
+    static constexpr Shape kShape{.factors = true, .offsets = true, .mins = true};
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return two_bit_group<kBlock>(block, slice, g);
     }
 
@@ -269,27 +280,31 @@ struct Q2_K : PlainType {
                      small_bits(load_factors(block, kBlock.factors, slice * 2 + 1), shift, 15));
     }
 
-    [[gnu::always_inline]] static __m512i factors(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512i factors(const std::byte* block, uint32_t slice,
+                                                  uint32_t /*rows*/) {
         return four_bits(block, slice, 0);
     }
 
-    [[gnu::always_inline]] static __m512i mins(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512i mins(const std::byte* block, uint32_t slice,
+                                               uint32_t /*rows*/) {
         return four_bits(block, slice, 4);
     }
 
-    [[gnu::always_inline]] static __m512 offsets(const std::byte* block, uint32_t /*slice*/) {
+    [[gnu::always_inline]] static __m512 offsets(const std::byte* block, uint32_t /*slice*/,
+                                                 uint32_t /*rows*/) {
         return negated(load_halves(block + kBlock.offsets));
     }
 };
 
 struct Q3_K : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ3_KLayout;
+    static constexpr uint32_t kPackedTokens = 4;
     static constexpr uint32_t kSlices = 8;
     static constexpr int32_t kBias = 4;
-    static constexpr Scaling kScaling = Scaling::kHalves;
+    static constexpr Shape kShape{.biased = true, .factors = true};
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         return with_high_bit<kBlock>(two_bit_group<kBlock>(block, slice, g), block, slice, g, 4);
     }
 
@@ -300,19 +315,21 @@ struct Q3_K : PlainType {
         return _mm_sub_epi8(_mm_or_si128(low, _mm_slli_epi16(high, 4)), _mm_set1_epi8(32));
     }
 
-    [[gnu::always_inline]] static __m512i factors(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512i factors(const std::byte* block, uint32_t slice,
+                                                  uint32_t /*rows*/) {
         return pairs(factor(block, slice * 2), factor(block, slice * 2 + 1));
     }
 };
 
 struct Q6_K : PlainType {
     static constexpr detail::BlockLayout kBlock = detail::kQ6_KLayout;
+    static constexpr uint32_t kPackedTokens = 4;
     static constexpr uint32_t kSlices = 8;
     static constexpr int32_t kBias = 32;
-    static constexpr Scaling kScaling = Scaling::kHalves;
+    static constexpr Shape kShape{.biased = true, .factors = true};
 
-    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice,
-                                                uint32_t g) {
+    [[gnu::always_inline]] static __m512i group(const std::byte* block, uint32_t slice, uint32_t g,
+                                                uint32_t /*rows*/) {
         const uint32_t part = slice % 4;
         const __m512i low = bits(
             load_group(block, kBlock.quants, slice / 4 * 16 + part % 2 * 8 + g), part / 2 * 4, 15);
@@ -320,7 +337,8 @@ struct Q6_K : PlainType {
         return _mm512_or_si512(low, _mm512_slli_epi16(high, 4));
     }
 
-    [[gnu::always_inline]] static __m512i factors(const std::byte* block, uint32_t slice) {
+    [[gnu::always_inline]] static __m512i factors(const std::byte* block, uint32_t slice,
+                                                  uint32_t /*rows*/) {
         return pairs(load_factors(block, kBlock.factors, slice * 2),
                      load_factors(block, kBlock.factors, slice * 2 + 1));
     }
@@ -329,7 +347,8 @@ struct Q6_K : PlainType {
 // The same type, multiplied with inputs of 16 bits.
 template <typename Type>
 struct Inputs16 : Type {
-    using Quant = int16_t;
+    static constexpr Shape kShape = vnni::with_inputs16(Type::kShape);
+    static constexpr uint32_t kPackedTokens = 4;  // Widening is worth doing once from there on.
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // written, for AVX-512. Partial loads and stores touch only the lanes they name.
 #pragma once
 #include "kernels/detail/avx512_common.inl"
+#include "kernels/detail/block_scale.inl"
 #include "kernels/kernel_table.h"
 
 namespace rekindle::kernels::avx512_vnni {
@@ -32,6 +33,47 @@ struct Vector {
     static void store_halves(void* place, Floats x) {
         _mm256_storeu_si256(static_cast<__m256i*>(place),
                             _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    }
+
+    static Floats load_bfloats(const void* place) {
+        __m256i words;
+        __builtin_memcpy(&words, place, sizeof words);
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
+    }
+
+    // To nearest even; NaN stays one.
+    static void store_bfloats(void* place, Floats x) {
+        const __m512i bits = _mm512_castps_si512(x);
+        const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+        const __m512i rounded =
+            _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+        const Floats chosen =
+            _mm512_mask_mov_ps(_mm512_castsi512_ps(rounded), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q),
+                               _mm512_castsi512_ps(quiet));
+        const __m512i words = _mm512_srli_epi32(_mm512_castps_si512(chosen), 16);
+        _mm256_storeu_si256(static_cast<__m256i*>(place), _mm512_cvtepi32_epi16(words));
+    }
+
+    static Floats load_int8(const void* place) {
+        const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(place));
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+    }
+
+    // To nearest even; x within [-127.5, 127.5).
+    static void store_int8(void* place, Floats x) {
+        _mm_storeu_si128(static_cast<__m128i*>(place), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+    }
+
+    // Of n values, a multiple of 16, as bits: they order as the values do, NaN above all.
+    static uint32_t largest_magnitude(const float* values, uint32_t n) {
+        const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+        __m512i max = _mm512_setzero_si512();
+        for (uint32_t i = 0; i < n; i += kLanes) {
+            const __m512i bits = _mm512_castps_si512(load(values + i));
+            max = _mm512_max_epu32(max, _mm512_and_si512(bits, magnitude));
+        }
+        return _mm512_reduce_max_epu32(max);
     }
 
     static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
@@ -123,9 +165,10 @@ struct Vector {
     // One block to int8, as kernel_table.h defines it.
     static void quantize_block(const float* values, int8_t* quants, float* scale,
                                int16_t* half_sums) {
-        const float inverse = block_factors(values, 127.0F, scale);
+        const BlockScale block = block_scale(largest_magnitude(values, kBlockColumns), 127.0F);
+        *scale = block.scale;
         for (uint32_t i = 0; i < kBlockColumns / kLanes; ++i) {
-            const __m512i rounded = round_vector(values + i * kLanes, inverse);
+            const __m512i rounded = round_vector(values + i * kLanes, block.inverse);
             _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + i * kLanes),
                              _mm512_cvtepi32_epi8(rounded));
             half_sums[i] = static_cast<int16_t>(_mm512_reduce_add_epi32(rounded));
@@ -140,11 +183,12 @@ struct Vector {
     // One block to int16.
     static void quantize_block16(const float* values, int16_t* quants, float* scale,
                                  int32_t (&half_sums)[2]) {
-        const float inverse = block_factors(values, kQuant16Max, scale);
+        const BlockScale block = block_scale(largest_magnitude(values, kBlockColumns), kQuant16Max);
+        *scale = block.scale;
         const __m256i order = _mm256_broadcastsi128_si256(
             _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
         for (uint32_t i = 0; i < kBlockColumns / kLanes; ++i) {
-            const __m512i rounded = round_vector(values + i * kLanes, inverse);
+            const __m512i rounded = round_vector(values + i * kLanes, block.inverse);
             const __m256i words = _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(rounded), order);
             __builtin_memcpy(quants + i * kLanes, &words, sizeof words);
             half_sums[i] = _mm512_reduce_add_epi32(rounded);
@@ -152,36 +196,9 @@ struct Vector {
     }
 
 private:
-    // The scale of a block that is rounded to integers of up to `steps`, and what its values are
-    // multiplied with: 0 says that all are 0.
-    static float block_factors(const float* values, float steps, float* scale) {
-        const uint32_t bits = max_magnitude_bits(load(values), load(values + kLanes));
-        const float max = float_from_bits(bits);
-        if (bits >= 0x7f800000U || max < kQuantizeFloor) {
-            *scale = bits >= 0x7f800000U ? float_from_bits(0x7fc00000U) : 0.0F;
-            return 0;
-        }
-        *scale = max / steps;
-        return steps / max;
-    }
-
     static __m512i round_vector(const float* values, float inverse) {
         const __m512i nearest = _mm512_cvtps_epi32(mul(load(values), all(inverse)));
         return inverse == 0 ? _mm512_setzero_si512() : nearest;
-    }
-
-    // The largest magnitude as bits: they order as the values do, NaN above all.
-    static uint32_t max_magnitude_bits(Floats low, Floats high) {
-        const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-        const __m512i a = _mm512_and_si512(_mm512_castps_si512(low), magnitude);
-        const __m512i b = _mm512_and_si512(_mm512_castps_si512(high), magnitude);
-        return _mm512_reduce_max_epu32(_mm512_max_epu32(a, b));
-    }
-
-    static float float_from_bits(uint32_t bits) {
-        float value = 0;
-        __builtin_memcpy(&value, &bits, sizeof value);
-        return value;
     }
 };
 

@@ -42,4 +42,14 @@ constexpr float bfloat_to_float(uint16_t bfloat) noexcept {
     return std::bit_cast<float>(static_cast<uint32_t>(bfloat) << 16);
 }
 
+// Round to nearest even; NaN stays a (quiet) NaN.
+constexpr uint16_t float_to_bfloat(float value) noexcept {
+    const uint32_t bits = std::bit_cast<uint32_t>(value);
+    if ((bits & 0x7fffffffU) > 0x7f800000U) {
+        return static_cast<uint16_t>(bits >> 16 | 0x40U);
+    }
+    const uint32_t odd = (bits >> 16) & 1U;
+    return static_cast<uint16_t>((bits + 0x7fffU + odd) >> 16);
+}
+
 }  // namespace rekindle::kernels::detail

@@ -1,7 +1,6 @@
 // The functions of each instruction set, for kernel_table.cpp to put into tables. Only plain
 // functions cross this border: files with -m flags define no objects and use no library templates.
-// Contracts: kernels/kernel_table.h. `avx2` and `avx512_vnni` may be called only after the feature
-// test.
+// Contracts: kernels/kernel_table.h. All but `scalar` may be called only after the feature test.
 #pragma once
 #include "kernels/kernel_table.h"
 
@@ -67,5 +66,20 @@ void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 
 }  // namespace avx512_vnni
+
+// Tables that differ from another one in their products.
+namespace avx_vnni {
+
+void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
+            float* out, size_t out_stride) noexcept;
+
+}  // namespace avx_vnni
+
+namespace avx512_bf16 {
+
+void matmul(const PackedMatrix& w, uint32_t panel_begin, uint32_t panel_end, const Activations& x,
+            float* out, size_t out_stride) noexcept;
+
+}  // namespace avx512_bf16
 
 }  // namespace rekindle::kernels

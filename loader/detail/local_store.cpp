@@ -12,6 +12,7 @@
 #include <map>
 #include <sys/file.h>
 #include <system_error>
+#include <unordered_map>
 #include <vector>
 
 namespace rekindle::loader {
@@ -120,6 +121,10 @@ Result<ChunkLocation> LocalChunkStore::locate(const ChunkId& id) const {
     if (!record) {
         return record.error();
     }
+    if (quarantined(id)) {
+        return Error{ErrorCode::kCorrupt,
+                     fmt::format("chunk {} was found damaged on disk", id.hex())};
+    }
     const PackFiles::Descriptor file = packs_->descriptor(record->place.pack);
     if (file.fd < 0) {
         return Error{ErrorCode::kCorrupt, fmt::format("chunk {}: the file {} is missing", id.hex(),
@@ -141,6 +146,43 @@ Result<std::string> LocalChunkStore::image_index(const std::string& digest) cons
         return Error{ErrorCode::kNotFound, fmt::format("image {}: not here", digest)};
     }
     return **std::move(text);
+}
+
+Result<Garbage> LocalChunkStore::garbage(std::span<const std::string> images) const {
+    std::unordered_map<ChunkId, uint32_t> dropped;  // References that would go.
+    for (const std::string& digest : images) {
+        const auto text = image_index(digest);
+        if (!text) {
+            return text.error();
+        }
+        const auto index = ImageIndex::parse(*text);
+        if (!index) {
+            return index.error().with_context("image " + digest);
+        }
+        for (const ImageChunk& chunk : index->chunks) {
+            ++dropped[chunk.id];
+        }
+    }
+    Garbage found;
+    const std::lock_guard lock(state_);
+    for (const auto& [id, record] : records_) {
+        const auto less = dropped.find(id);
+        if (record.references <= (less == dropped.end() ? 0 : less->second)) {
+            ++found.chunks;
+            found.bytes += align_up(record.stored_bytes, kPageBytes);
+        }
+    }
+    return found;
+}
+
+void LocalChunkStore::quarantine(const ChunkId& id) {
+    const std::lock_guard lock(state_);
+    quarantine_.insert(id);
+}
+
+bool LocalChunkStore::quarantined(const ChunkId& id) const {
+    const std::lock_guard lock(state_);
+    return quarantine_.contains(id);
 }
 
 uint64_t LocalChunkStore::stored_bytes() const {

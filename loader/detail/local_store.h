@@ -30,6 +30,8 @@ public:
     Result<std::vector<std::string>> images() const override { return index_->image_digests(); }
     Result<Mapping> read(const ChunkId& id) const override;
     Result<uint64_t> collect() override;
+    Result<Garbage> garbage(std::span<const std::string> images) const override;
+    void quarantine(const ChunkId& id) override;
     uint64_t stored_bytes() const override;
 
 private:
@@ -55,6 +57,7 @@ private:
     void apply(const ChunkRecords& changed);
 
     const ChunkRecord* find(const ChunkId& id) const;  // Under state_.
+    bool quarantined(const ChunkId& id) const;
     // kNotFound when the chunk is not here.
     Result<ChunkRecord> record_of(const ChunkId& id) const;
 
@@ -71,6 +74,7 @@ private:
     mutable std::mutex state_;
     ChunkRecords records_;       // Committed. Written under both mutexes, read under either.
     uint64_t stored_bytes_ = 0;  // Sum over records_, in whole pages. Guarded by state_.
+    std::unordered_set<ChunkId> quarantine_;  // Guarded by state_.
 };
 
 }  // namespace rekindle::loader

@@ -114,7 +114,9 @@ Result<ImageChunk> LocalChunkStore::put(std::span<const std::byte> plain, bool c
     }
     const auto again = pending_.find(chunk.id);
     const ChunkRecord* const here = again != pending_.end() ? &again->second : find(chunk.id);
-    if (here != nullptr && (again != pending_.end() || is_whole(chunk.id, *here))) {
+    const bool usable = again != pending_.end() ||
+                        (here != nullptr && !quarantined(chunk.id) && is_whole(chunk.id, *here));
+    if (usable) {
         chunk.codec = here->codec;
     } else {
         auto record = append(chunk, plain, compress);
@@ -215,6 +217,9 @@ void LocalChunkStore::apply(const ChunkRecords& changed) {
         ChunkRecord& place = records_[id];
         stored_bytes_ -= align_up(place.stored_bytes, kPageBytes);
         stored_bytes_ += align_up(record.stored_bytes, kPageBytes);
+        if (place.place != record.place) {
+            quarantine_.erase(id);  // Stored anew.
+        }
         place = record;
     }
 }

@@ -20,6 +20,8 @@ namespace rekindle::loader {
 struct PackPlace {
     uint32_t pack = 0;
     uint64_t offset = 0;  // Multiple of 4096.
+
+    bool operator==(const PackPlace&) const = default;
 };
 
 class PackFiles {

@@ -18,24 +18,25 @@ constexpr Rounding kRoundingOfOutliers = Rounding::k16Bits;
 
 }  // namespace
 
-Llama::Llama(ModelConfig config, Weights weights, Compute& compute, uint32_t rows_max)
+Llama::Llama(ModelConfig config, Weights weights, Compute& compute, const LlamaOptions& options)
     : config_(std::move(config)),
+      kv_type_(options.kv_type),
       weights_(std::move(weights)),
       compute_(compute),
-      attention_in_(rows_max, config_.base.embedding, kRoundingOfOutliers),
-      attended_(rows_max, config_.query_width(), Rounding::k8Bits),
-      feed_forward_in_(rows_max, config_.base.embedding, Rounding::k8Bits),
-      activated_(rows_max, config_.base.feed_forward, Rounding::k8Bits),
-      head_in_(rows_max, config_.base.embedding, kRoundingOfOutliers),
-      hidden_(size_t{rows_max} * config_.base.embedding),
-      delta_(size_t{rows_max} * config_.base.embedding),
-      query_(size_t{rows_max} * config_.query_width()),
-      key_(size_t{rows_max} * config_.kv_width()),
-      value_(size_t{rows_max} * config_.kv_width()),
-      gate_(size_t{rows_max} * config_.base.feed_forward),
-      up_(size_t{rows_max} * config_.base.feed_forward),
-      cosines_(size_t{rows_max} * config_.base.rope_dimensions / 2),
-      sines_(size_t{rows_max} * config_.base.rope_dimensions / 2) {
+      attention_in_(options.rows_max, config_.base.embedding, kRoundingOfOutliers),
+      attended_(options.rows_max, config_.query_width(), Rounding::k8Bits),
+      feed_forward_in_(options.rows_max, config_.base.embedding, Rounding::k8Bits),
+      activated_(options.rows_max, config_.base.feed_forward, Rounding::k8Bits),
+      head_in_(options.rows_max, config_.base.embedding, kRoundingOfOutliers),
+      hidden_(size_t{options.rows_max} * config_.base.embedding),
+      delta_(size_t{options.rows_max} * config_.base.embedding),
+      query_(size_t{options.rows_max} * config_.query_width()),
+      key_(size_t{options.rows_max} * config_.kv_width()),
+      value_(size_t{options.rows_max} * config_.kv_width()),
+      gate_(size_t{options.rows_max} * config_.base.feed_forward),
+      up_(size_t{options.rows_max} * config_.base.feed_forward),
+      cosines_(size_t{options.rows_max} * config_.base.rope_dimensions / 2),
+      sines_(size_t{options.rows_max} * config_.base.rope_dimensions / 2) {
     const uint32_t pairs = config_.base.rope_dimensions / 2;
     for (uint32_t i = 0; i < pairs; ++i) {
         frequencies_.push_back(std::pow(config_.base.rope_base, -static_cast<double>(i) / pairs));
@@ -156,7 +157,8 @@ void Llama::rotate_and_store(const StepRows& rows, uint32_t layer) {
         std::byte* page = rows.sequences[run.first]->pages()[position / kPageTokens];
         for (uint32_t head = 0; head < config_.base.kv_heads; ++head) {
             const size_t first = run.first * stride + size_t{head} * head_dim;
-            compute_.kernels().store_kv({.keys = key_.data() + first,
+            compute_.kernels().store_kv({.type = kv_type_,
+                                         .keys = key_.data() + first,
                                          .values = value_.data() + first,
                                          .stride = stride,
                                          .rows = run.count,
@@ -196,6 +198,7 @@ void Llama::attend(const StepRows& rows, uint32_t layer) {
         const uint32_t head = item % config_.base.kv_heads;
         const size_t in_row = size_t{head} * group_width;
         compute_.kernels().attention({
+            .type = kv_type_,
             .query = query_.data() + run.first * query_stride + in_row,
             .query_stride = query_stride,
             .pages = rows.sequences[run.first]->pages().data(),
@@ -271,13 +274,13 @@ void Llama::reserve_logits(size_t rows) {
 
 uint64_t Llama::key_offset(uint32_t layer, uint32_t kv_head) const noexcept {
     const auto& h = config_.base;
-    const uint64_t head_bytes = uint64_t{kPageTokens} * h.head_dim * sizeof(uint16_t);
+    const uint64_t head_bytes = kernels::kv_head_bytes(kv_type_, h.head_dim);
     return (uint64_t{layer} * 2 * h.kv_heads + kv_head) * head_bytes;
 }
 
 uint64_t Llama::value_offset(uint32_t layer, uint32_t kv_head) const noexcept {
     const auto& h = config_.base;
-    const uint64_t head_bytes = uint64_t{kPageTokens} * h.head_dim * sizeof(uint16_t);
+    const uint64_t head_bytes = kernels::kv_head_bytes(kv_type_, h.head_dim);
     return key_offset(layer, kv_head) + h.kv_heads * head_bytes;
 }
 

@@ -16,9 +16,14 @@
 
 namespace rekindle::runtime {
 
+struct LlamaOptions {
+    uint32_t rows_max = 0;  // Of a step.
+    kernels::KvType kv_type = kernels::KvType::kF16;
+};
+
 class Llama {
 public:
-    Llama(ModelConfig config, Weights weights, Compute& compute, uint32_t rows_max);
+    Llama(ModelConfig config, Weights weights, Compute& compute, const LlamaOptions& options);
 
     // Computes all rows, writes their keys and values into their sequences' pages (which must hold
     // the positions), and appends the logits [vocabulary] of each of rows.logit_rows, valid until
@@ -53,6 +58,7 @@ private:
     uint64_t value_offset(uint32_t layer, uint32_t kv_head) const noexcept;
 
     ModelConfig config_;
+    const kernels::KvType kv_type_;
     Weights weights_;
     Compute& compute_;
     std::vector<double> frequencies_;  // [rope_dimensions / 2] radians per position

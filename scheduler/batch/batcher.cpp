@@ -5,6 +5,7 @@
 #include "scheduler/batch/page_policy.h"
 #include "scheduler/batch/prefill_plan.h"
 #include "scheduler/batch/sequence.h"
+#include "scheduler/batch/token_sampler.h"
 
 #include <fmt/format.h>
 
@@ -18,15 +19,6 @@ namespace {
 using runtime::StepEntry;
 using runtime::TokenId;
 
-std::vector<TokenLogprob> to_token_logprobs(const std::vector<runtime::LogprobEntry>& entries) {
-    std::vector<TokenLogprob> out;
-    out.reserve(entries.size());
-    for (const auto& entry : entries) {
-        out.push_back({entry.token, entry.logprob});
-    }
-    return out;
-}
-
 }  // namespace
 
 struct Batcher::State {
@@ -34,7 +26,9 @@ struct Batcher::State {
         : engine(engine_in),
           limits(std::move(limits_in)),
           pages(engine_in, limits.prefix_cache),
-          budget(limits.step_time) {
+          sampler(engine_in.vocabulary(), limits.is_end),
+          budget(limits.step_time),
+          speculation(limits.speculation) {
         limits.sequences_max =
             std::clamp(limits.sequences_max, 1U, std::max(1U, engine.step_tokens_max()));
         limits.prefill_tokens_max = std::max(1U, limits.prefill_tokens_max);
@@ -47,22 +41,21 @@ struct Batcher::State {
     void plan();
     void plan_prompts(uint32_t tokens);
     void reserve_pages();
+    void plan_drafts();
     std::vector<StepEntry> entries();
     Result<void> compute(std::span<const StepEntry> entries, std::vector<const float*>& logits);
     void commit(std::span<const float* const> logits, std::vector<TokenEvent>& events);
-    void collect_prompt_logprobs(Sequence& sequence, std::span<const float* const> rows);
-    TokenEvent sample_next(Sequence& sequence, const float* logits);
-    FinishReason finish_of(const Sequence& sequence, TokenId token) const;
+    void sample(Sequence& sequence, std::span<const float* const> rows,
+                std::vector<TokenEvent>& events);
     void retire(const std::vector<SequenceId>& finished);
     void requeue_preempted();
-
-    std::span<const float> row(const float* logits) const { return {logits, engine.vocabulary()}; }
 
     runtime::Engine& engine;
     BatcherLimits limits;
     PagePolicy pages;
-    runtime::Sampler sampler;
+    TokenSampler sampler;
     StepBudget budget;
+    Speculation speculation;
     // Both in order of arrival. A waiting sequence has no pages.
     std::deque<std::unique_ptr<Sequence>> waiting;
     std::vector<std::unique_ptr<Sequence>> running;
@@ -128,6 +121,33 @@ void Batcher::State::plan() {
     }
     plan_prompts(budget.prompt_tokens(decodes, std::min(room, limits.prefill_tokens_max)));
     reserve_pages();
+    plan_drafts();
+}
+
+// Guesses take what nobody else needs: no rows beside prompts, where every row is multiplied and
+// none is free, and no pages that must be taken from another sequence.
+void Batcher::State::plan_drafts() {
+    std::vector<Sequence*> decodes;
+    bool prompts = false;
+    for (const auto& sequence : running) {
+        if (sequence->draft != nullptr) {
+            sequence->draft->forget();
+        }
+        if (sequence->planned > 0) {
+            decodes.push_back(sequence.get());
+            prompts = prompts || sequence->pending() > 1 || sequence->wants_prompt_logprobs();
+        }
+    }
+    if (prompts) {
+        return;
+    }
+    speculation.plan(decodes, engine.step_tokens_max() - static_cast<uint32_t>(decodes.size()));
+    for (Sequence* sequence : decodes) {
+        if (sequence->drafts() > 0) {
+            pages.grow_for_drafts(*sequence);
+            sequence->planned = 1 + sequence->drafts();
+        }
+    }
 }
 
 void Batcher::State::plan_prompts(uint32_t tokens) {
@@ -171,11 +191,15 @@ std::vector<StepEntry> Batcher::State::entries() {
         if (sequence->planned == 0) {
             continue;
         }
-        const std::span<const TokenId> tokens(sequence->tokens);
+        const bool drafts = sequence->drafts() > 0;
+        const std::span<const TokenId> tokens =
+            drafts ? std::span<const TokenId>(sequence->draft->run).first(sequence->planned)
+                   : std::span<const TokenId>(sequence->tokens)
+                         .subspan(sequence->kv->length(), sequence->planned);
         entries.push_back({.kv = sequence->kv.get(),
-                           .tokens = tokens.subspan(sequence->kv->length(), sequence->planned),
+                           .tokens = tokens,
                            .logits_of_last = sequence->planned == sequence->pending(),
-                           .logits_of_all = sequence->wants_prompt_logprobs()});
+                           .logits_of_all = drafts || sequence->wants_prompt_logprobs()});
     }
     return entries;
 }
@@ -185,7 +209,9 @@ Result<void> Batcher::State::compute(std::span<const StepEntry> entries,
     StepMeasure measure;
     for (const auto& sequence : running) {
         const bool decodes = sequence->planned > 0 && sequence->pending() == 1;
-        (decodes ? measure.decodes : measure.prompt_tokens) += sequence->planned;
+        (decodes ? measure.decodes : measure.prompt_tokens) +=
+            sequence->planned - sequence->drafts();
+        measure.drafts += sequence->drafts();
     }
     if (limits.clock == nullptr) {
         return engine.step(entries, logits);
@@ -194,81 +220,58 @@ Result<void> Batcher::State::compute(std::span<const StepEntry> entries,
     auto computed = engine.step(entries, logits);
     measure.time = limits.clock->monotonic() - engine.waited() - begun;
     budget.measured(measure);
+    if (measure.prompt_tokens == 0) {
+        speculation.measured(measure.decodes + measure.drafts, measure.time);
+    }
     return computed;
 }
 
-// After the engine's step: kv->length() counts the planned tokens already.
+// After the engine's step: kv->length() counts the planned tokens already, guesses too.
 void Batcher::State::commit(std::span<const float* const> logits, std::vector<TokenEvent>& events) {
     std::vector<SequenceId> finished;
     for (const auto& sequence : running) {
         if (sequence->planned == 0) {
             continue;
         }
-        pages.publish(*sequence);
-        const bool samples = sequence->pending() == 0;
+        const bool samples = sequence->kv->length() >= sequence->token_count();
         const size_t rows = sequence->wants_prompt_logprobs() ? sequence->planned
-                            : samples                         ? size_t{1}
+                            : samples                         ? 1 + size_t{sequence->drafts()}
                                                               : size_t{0};
         const auto own = logits.first(rows);
         logits = logits.subspan(rows);
-        collect_prompt_logprobs(*sequence, own);
-        if (!samples) {
-            continue;
+        sampler.collect_prompt_logprobs(*sequence, own);
+        if (samples) {
+            sample(*sequence, own.last(1 + sequence->drafts()), events);
         }
-        events.push_back(sample_next(*sequence, own.back()));
-        if (events.back().finish != FinishReason::kNone) {
+        pages.publish(*sequence);
+        if (samples && events.back().finish != FinishReason::kNone) {
             finished.push_back(sequence->request.id);
         }
     }
     retire(finished);
 }
 
-// Row r is of position length - planned + r, and predicts the token after it.
-void Batcher::State::collect_prompt_logprobs(Sequence& sequence,
-                                             std::span<const float* const> rows) {
-    const uint32_t first = sequence.kv->length() - sequence.planned;
-    std::vector<runtime::LogprobEntry> top;
-    for (uint32_t r = 0; r < rows.size() && sequence.wants_prompt_logprobs(); ++r) {
-        const uint32_t predicted = first + r + 1;
-        if (predicted != sequence.prompt_logprobs.size() + 1) {
-            continue;  // Collected before a preemption.
+// Row r follows the pending token and r guesses: it counts as long as the guesses were right. The
+// cache then forgets what was computed from wrong ones, before anybody else can see it.
+void Batcher::State::sample(Sequence& sequence, std::span<const float* const> rows,
+                            std::vector<TokenEvent>& events) {
+    uint32_t right = 0;
+    for (uint32_t r = 0; r < rows.size(); ++r) {
+        events.push_back(sampler.sample_next(sequence, rows[r]));
+        const TokenEvent& event = events.back();
+        speculation.learn(sequence, r, event.token);
+        const bool more = r + 1 < rows.size() && event.finish == FinishReason::kNone;
+        if (!more || sequence.draft->run[r + 1] != event.token) {
+            break;
         }
-        const TokenId token = sequence.tokens[predicted];
-        const float logprob =
-            sampler.top_logprobs(row(rows[r]), token, sequence.request.top_logprobs, top);
-        sequence.prompt_logprobs.push_back({token, logprob, to_token_logprobs(top)});
+        ++right;
     }
-}
-
-TokenEvent Batcher::State::sample_next(Sequence& sequence, const float* logits) {
-    const SequenceRequest& request = sequence.request;
-    TokenEvent event{.id = request.id};
-    event.token =
-        sampler.sample(row(logits), request.sampling, sequence.seen, sequence.tokens.size());
-    if (request.want_logprobs) {
-        std::vector<runtime::LogprobEntry> top;
-        event.logprob = sampler.top_logprobs(row(logits), event.token, request.top_logprobs, top);
-        event.top = to_token_logprobs(top);
+    sequence.kv->truncate(sequence.token_count() - 1);
+    if (rows.size() > 1) {
+        ++last.drafts;
+        last.draft_tokens += static_cast<uint32_t>(rows.size()) - 1;
+        last.draft_accepted += right;
     }
-    if (sequence.sampled() == 0) {
-        event.prompt = std::move(sequence.prompt_logprobs);
-        sequence.request.prompt_logprobs = false;
-    }
-    sequence.tokens.push_back(event.token);
-    if (request.sampling.has_penalties()) {
-        sequence.seen.add_sampled(event.token);
-    }
-    --sequence.lease;
-    event.finish = finish_of(sequence, event.token);
-    return event;
-}
-
-FinishReason Batcher::State::finish_of(const Sequence& sequence, TokenId token) const {
-    if (!sequence.request.ignore_eos && limits.is_end && limits.is_end(token)) {
-        return FinishReason::kStop;
-    }
-    const bool full = sequence.sampled() >= sequence.request.tokens_max;
-    return full ? FinishReason::kLength : FinishReason::kNone;
 }
 
 void Batcher::State::retire(const std::vector<SequenceId>& finished) {
@@ -344,7 +347,7 @@ Result<void> Batcher::step(std::vector<TokenEvent>& events) {
     state_->plan();
     const std::vector<StepEntry> entries = state_->entries();
     REKINDLE_CHECK(!entries.empty(), "the oldest sequence that may sample always gets its pages");
-    state_->last = {.sequences = static_cast<uint32_t>(entries.size()), .tokens = 0};
+    state_->last = StepWork{.sequences = static_cast<uint32_t>(entries.size())};
     for (const StepEntry& entry : entries) {
         state_->last.tokens += static_cast<uint32_t>(entry.tokens.size());
     }

@@ -8,6 +8,7 @@
 #include "runtime/engine.h"
 #include "runtime/prefix_index.h"
 #include "runtime/sampler.h"
+#include "scheduler/batch/speculation.h"
 #include "scheduler/batch/step_budget.h"
 
 #include <cstdint>
@@ -65,6 +66,7 @@ struct BatcherLimits {
     uint32_t prefill_tokens_max = 512;  // Prompt tokens in one step, over all sequences.
     uint32_t queue_max = 1024;          // Waiting sequences.
     bool prefix_cache = true;           // Share pages of texts that begin alike.
+    SpeculationMode speculation = SpeculationMode::kAuto;  // Never changes a token.
     // Keeps steps that sample within `step_time`; without it, prompts take all that they may.
     const Clock* clock = nullptr;
     Nanoseconds step_time = kStepTime;
@@ -75,7 +77,10 @@ struct BatcherLimits {
 // What one step computed.
 struct StepWork {
     uint32_t sequences = 0;
-    uint32_t tokens = 0;  // Of prompts and answers.
+    uint32_t tokens = 0;          // Of prompts and answers, guesses included.
+    uint32_t drafts = 0;          // Sequences that computed guesses.
+    uint32_t draft_tokens = 0;    // Guesses.
+    uint32_t draft_accepted = 0;  // Of them, those that were right: tokens of answers.
 };
 
 class Batcher {

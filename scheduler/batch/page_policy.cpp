@@ -88,4 +88,11 @@ bool PagePolicy::grow(Sequence& sequence, std::span<const std::unique_ptr<Sequen
     return true;
 }
 
+void PagePolicy::grow_for_drafts(Sequence& sequence) {
+    const uint32_t next = sequence.kv->length() + sequence.planned;
+    if (!engine_.reserve(*sequence.kv, next + sequence.drafts())) {
+        sequence.draft->taken = std::min(sequence.drafts(), sequence.kv->capacity() - next);
+    }
+}
+
 }  // namespace rekindle::scheduler

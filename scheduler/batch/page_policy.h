@@ -27,9 +27,14 @@ public:
     // empty. False when that is not enough.
     bool grow(Sequence& sequence, std::span<const std::unique_ptr<Sequence>> running);
 
+    // Reserves pages for the guesses of `sequence` beside its planned token, as far as there are
+    // free ones: drops guesses for which there are none.
+    void grow_for_drafts(Sequence& sequence);
+
     // Goes on with pages that others have published since, if there are such.
     void adopt(Sequence& sequence);
-    // After a step: the pages that it filled are there for others.
+    // After a step, when every position was verified: the pages that it filled are there for
+    // others.
     void publish(Sequence& sequence);
 
 private:

@@ -6,6 +6,7 @@
 #include "runtime/kv_pages.h"
 #include "runtime/token_counts.h"
 #include "scheduler/batch/batcher.h"
+#include "scheduler/batch/speculation.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -22,7 +23,8 @@ struct Sequence {
     runtime::TokenCounts seen;             // Of the tokens above, when penalties need them.
     std::unique_ptr<runtime::KvSequence> kv;
     std::vector<PromptLogprob> prompt_logprobs;  // Collected so far: of tokens 1, 2, …
-    uint32_t planned = 0;                        // Tokens of this step.
+    uint32_t planned = 0;                        // Tokens of this step, guesses included.
+    std::unique_ptr<Draft> draft;                // Once it was guessed for.
 
     uint32_t prompt_tokens() const noexcept { return static_cast<uint32_t>(request.prompt.size()); }
 
@@ -31,6 +33,9 @@ struct Sequence {
     uint32_t sampled() const noexcept { return token_count() - prompt_tokens(); }
 
     uint32_t pending() const noexcept { return token_count() - kv->length(); }
+
+    // Guesses among the planned tokens: they are not in `tokens`.
+    uint32_t drafts() const noexcept { return draft == nullptr ? 0 : draft->taken; }
 
     // The last sampled token is never computed, so it needs no position.
     uint32_t positions_max() const noexcept { return prompt_tokens() + request.tokens_max - 1; }

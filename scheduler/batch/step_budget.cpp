@@ -37,6 +37,9 @@ uint32_t StepBudget::prompt_tokens(uint32_t decodes, uint32_t most) const noexce
 }
 
 void StepBudget::measured(const StepMeasure& step) noexcept {
+    if (step.drafts > 0) {
+        return;  // Prompts are never computed beside guesses.
+    }
     const auto time = static_cast<double>(step.time.count());
     if (step.prompt_tokens == 0) {
         learn(decode_ns_, time);

@@ -19,6 +19,7 @@ struct StepMeasure {
     Nanoseconds time{};          // Without waiting for weights.
     uint32_t decodes = 0;        // Sequences that only lacked their last token.
     uint32_t prompt_tokens = 0;  // Of the others.
+    uint32_t drafts = 0;         // Guesses that were computed beside the decodes.
 };
 
 class StepBudget {

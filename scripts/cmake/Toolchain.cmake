@@ -31,7 +31,7 @@ add_link_options("$<$<CONFIG:Asan>:-fsanitize=address,undefined>"
                  "$<$<CONFIG:Tsan>:-fsanitize=thread>"
                  "$<$<CONFIG:Fuzz>:-fsanitize=address,undefined>")
 
-# Asio and Beast are compiled once, in base/async/asio_impl.cpp and daemon/beast_impl.cpp.
+# Asio and Beast are compiled once, in base/async/asio_impl.cpp and base/async/beast_impl.cpp.
 add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
                         BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_USE_STD_STRING_VIEW)
 

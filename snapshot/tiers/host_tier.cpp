@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "snapshot/tiers/detail/host_image.h"
+#include "snapshot/tiers/detail/restore_pace.h"
 #include "snapshot/tiers/detail/restorer.h"
 #include "snapshot/tiers/detail/stepped_tier.h"
 
@@ -55,12 +56,13 @@ public:
                   std::unique_ptr<loader::ReadBackend> backend)
         : store_(store),
           options_(options),
+          pace_(clock),
           restorer_(std::in_place, clock, std::move(backend),
                     [this](std::shared_ptr<HostImage> image, const Result<RestoreTimes>& result) {
                         finish(std::move(image), result);
                     }) {}
 
-    void start_loader() { loader_.emplace(*restorer_); }
+    void start_loader() { loader_.emplace(*restorer_, pace_); }
 
     Restorer& restorer() noexcept { return *restorer_; }
 
@@ -87,6 +89,8 @@ public:
     }
 
     uint64_t resident_bytes() const override { return used_.load(); }
+
+    void set_restore_share(uint32_t percent) override { pace_.set_share(percent); }
 
 private:
     struct Entry {
@@ -116,6 +120,7 @@ private:
     mutable std::mutex mutex_;
     std::unordered_map<std::string, Entry> entries_;  // Loading and complete, never failed.
     uint64_t uses_ = 0;
+    RestorePace pace_;
     std::optional<Restorer> restorer_;
     std::optional<LoaderThread> loader_;  // Last: uses all of the above.
 };

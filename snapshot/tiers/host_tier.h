@@ -78,6 +78,9 @@ public:
     virtual Result<void> evict(const std::string& digest) = 0;
     virtual bool resident(const std::string& digest) const = 0;
     virtual uint64_t resident_bytes() const = 0;
+    // How much of the time, in percent (1 to 100, 100 at first), restores may keep the disk busy:
+    // less than all of it while others are served from the same cores and memory.
+    virtual void set_restore_share(uint32_t percent) = 0;
 };
 
 }  // namespace rekindle::snapshot

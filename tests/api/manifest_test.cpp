@@ -43,6 +43,8 @@ TEST_CASE("two lines beside the version are a whole manifest") {
     CHECK(manifest->file() == "m.gguf");
     CHECK(manifest->image().empty());
     CHECK(manifest->max_batch == 64);
+    CHECK(manifest->speculation);
+    CHECK(manifest->kv_type == "f16");
     CHECK(manifest->currency == "USD");
     CHECK(manifest->price_output == "0");
     CHECK_FALSE(manifest->idle);
@@ -55,7 +57,8 @@ TEST_CASE("every field that takes effect is read, from YAML as from JSON") {
         "digest: sha256:" +
         std::string(64, 'b') +
         "\n"
-        "runtime: {quantize: none, context: 4096, max_batch: 32, kv: 512MiB}\n"
+        "runtime: {quantize: none, context: 4096, max_batch: 32, kv: 512MiB, kv_type: q8_0,\n"
+        "          speculation: false}\n"
         "scale: {min_warm: 1, max: 1, idle: 300s}\n"
         "admission: {queue: 8, max_wait: 30s, max_tokens: 1024}\n"
         "price:\n"
@@ -71,7 +74,9 @@ TEST_CASE("every field that takes effect is read, from YAML as from JSON") {
     CHECK(yaml->digest == std::string(64, 'b'));
     CHECK(yaml->context == 4096);
     CHECK(yaml->max_batch == 32);
+    CHECK_FALSE(yaml->speculation);
     CHECK(yaml->kv_bytes == 512ULL << 20);
+    CHECK(yaml->kv_type == "q8_0");
     CHECK(yaml->min_warm);
     CHECK(yaml->idle == std::chrono::minutes(5));
     CHECK(yaml->queue == 8);
@@ -132,8 +137,21 @@ TEST_CASE("fields that would have no effect are refused by name") {
     }
     CHECK(has(fault_with("runtime: {quantize: q8_0}\n"), "not supported yet"));
     CHECK(has(fault_with("scale: {max: 2}\n"), "not supported yet"));
-    CHECK(has(fault("rekindle: 1\nname: a\nmodel: hf://owner/repo\n"), "not supported yet"));
-    CHECK(has(fault("rekindle: 1\nname: a\nmodel: https://host/m.gguf\n"), "not supported yet"));
+    CHECK(has(fault("rekindle: 1\nname: a\nmodel: ftp://host/m.gguf\n"), "https://"));
+    CHECK(has(fault("rekindle: 1\nname: a\nmodel: https://host/m gguf\n"), "without spaces"));
+    CHECK(has(fault("rekindle: 1\nname: a\nmodel: hf://\n"), "https://"));
+}
+
+TEST_CASE("numbers of the KV cache are of one of the known types") {
+    for (const std::string_view type : kv_types()) {
+        const auto manifest = with("runtime: {kv_type: " + std::string(type) + "}\n");
+        REQUIRE_MESSAGE(manifest.ok(), manifest.error().message);
+        CHECK(manifest->kv_type == type);
+    }
+    for (const char* type : {"q8", "Q8_0", "f32", "fp8", "auto", "8", "[f16]", "\"\""}) {
+        CHECK(has(fault_with("runtime: {kv_type: " + std::string(type) + "}\n"),
+                  "runtime.kv_type: must be f16, bf16 or q8_0"));
+    }
 }
 
 TEST_CASE("money is a decimal in quotes") {

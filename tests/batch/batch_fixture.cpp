@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace rekindle::tests {
@@ -52,9 +54,20 @@ std::vector<runtime::TokenId> tokens_of(const std::vector<scheduler::TokenEvent>
     return tokens;
 }
 
+bool same_bits(const scheduler::TokenEvent& a, const scheduler::TokenEvent& b) {
+    const auto same = [](const auto& x, const auto& y) {
+        return x.token == y.token && std::memcmp(&x.logprob, &y.logprob, sizeof(float)) == 0;
+    };
+    const auto same_top = [&](const auto& x, const auto& y) {
+        return same(x, y) && std::ranges::equal(x.top, y.top, same);
+    };
+    return a.id == b.id && a.finish == b.finish && same_top(a, b) &&
+           std::ranges::equal(a.prompt, b.prompt, same_top);
+}
+
 std::vector<runtime::TokenId> run_alone(scheduler::SequenceRequest request) {
     BatchFixture fixture;
-    scheduler::Batcher batcher(*fixture.engine, {});
+    scheduler::Batcher batcher(*fixture.engine, {.speculation = scheduler::SpeculationMode::kOff});
     request.lease = request.tokens_max;
     const auto id = request.id;
     REQUIRE(batcher.submit(std::move(request)));

@@ -30,6 +30,9 @@ std::vector<scheduler::TokenEvent> run_until_idle(scheduler::Batcher& batcher);
 std::vector<runtime::TokenId> tokens_of(const std::vector<scheduler::TokenEvent>& events,
                                         scheduler::SequenceId id);
 
+// Tokens, log-probabilities to the last bit, and how the answer ended.
+bool same_bits(const scheduler::TokenEvent& a, const scheduler::TokenEvent& b);
+
 // What `request` samples with an engine and a batcher of its own, and all the lease it needs.
 std::vector<runtime::TokenId> run_alone(scheduler::SequenceRequest request);
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <iterator>
 #include <span>
+#include <utility>
 #include <vector>
 
 using namespace rekindle;  // NOLINT(google-build-using-namespace): a test of one library.
@@ -189,4 +190,44 @@ TEST_CASE("cancelling the one that computes a shared prefix lets the next go on 
     CHECK(tokens_of(rest, 2).size() == 12);
     CHECK(tokens_of(rest, 2) == tokens_of(rest, 3));
     CHECK(fixture.engine->free_pages() == fixture.pages);
+}
+
+namespace {
+
+struct Preempted {
+    std::vector<TokenEvent> events;
+    uint32_t computed = 0;  // Tokens.
+};
+
+// Two sequences whose 15 pages don't fit into the pool's 12: the second one stands back.
+Preempted run_two_in_a_small_pool(bool prefix_cache) {
+    BatchFixture fixture({.kv_pages = 12});
+    Batcher batcher(*fixture.engine, {.prefix_cache = prefix_cache});
+    for (const auto& [id, prompt] : {std::pair(1U, 150U), std::pair(2U, 100U)}) {
+        SequenceRequest request = request_of(id, random_prompt(prompt, id));
+        request.tokens_max = 100;
+        request.lease = 100;
+        REQUIRE(batcher.submit(request));
+    }
+    Preempted out;
+    while (batcher.runnable()) {
+        REQUIRE(batcher.step(out.events));
+        out.computed += batcher.last_step().tokens;
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("a preempted sequence goes on from its own pages, as far as nobody took them") {
+    constexpr uint32_t kOnce = 150 + 99 + 100 + 99;
+    const Preempted with = run_two_in_a_small_pool(true);
+    const Preempted without = run_two_in_a_small_pool(false);
+    CHECK(without.computed >= kOnce + 128);  // It had four full pages at least.
+    CHECK(with.computed > kOnce);
+    CHECK(with.computed <= kOnce + 3 * 32);  // Two pages taken, one never full.
+    for (const uint64_t id : {1U, 2U}) {
+        CHECK(tokens_of(with.events, id).size() == 100);
+        CHECK(tokens_of(with.events, id) == tokens_of(without.events, id));
+    }
 }

@@ -89,14 +89,15 @@ std::vector<float> normals(size_t count) {
 // A sequence's pages for one KV head, filled by store_kv, one behind the other.
 class Sequence {
 public:
-    Sequence(const KernelTable& table, uint32_t positions, uint32_t head_dim)
-        : head_bytes_(uint64_t{kPageTokens} * head_dim * 2) {
+    Sequence(const KernelTable& table, KvType type, uint32_t positions, uint32_t head_dim)
+        : head_bytes_(kv_head_bytes(type, head_dim)) {
         const uint32_t pages = (positions + kPageTokens - 1) / kPageTokens;
         memory_.resize(pages * 2 * head_bytes_);
         const std::vector<float> rows = normals(size_t{kPageTokens} * head_dim * 2);
         for (uint32_t page = 0; page < pages; ++page) {
             std::byte* base = memory_.data() + page * 2 * head_bytes_;
-            table.store_kv({.keys = rows.data(),
+            table.store_kv({.type = type,
+                            .keys = rows.data(),
                             .values = rows.data() + head_dim,
                             .stride = size_t{head_dim} * 2,
                             .rows = kPageTokens,
@@ -119,6 +120,7 @@ private:
 };
 
 struct Shape {
+    KvType type;
     uint32_t group;
     uint32_t head_dim;
 };
@@ -127,7 +129,7 @@ struct Shape {
 void attend(benchmark::State& state, const KernelTable* table, Shape shape) {
     const auto position = static_cast<uint32_t>(state.range(0));
     const auto rows = static_cast<uint32_t>(state.range(1));
-    const Sequence sequence(*table, position + rows, shape.head_dim);
+    const Sequence sequence(*table, shape.type, position + rows, shape.head_dim);
     const size_t width = size_t{shape.group} * shape.head_dim;
     const std::vector<float> query = normals(width * rows);
     std::vector<float> out(query.size());
@@ -135,7 +137,8 @@ void attend(benchmark::State& state, const KernelTable* table, Shape shape) {
     for (auto _ : state) {
         for (uint32_t call = 0; call < calls.size(); ++call) {
             const uint32_t first = call * kPageTokens;
-            const AttentionArgs args{.query = query.data() + first * width,
+            const AttentionArgs args{.type = shape.type,
+                                     .query = query.data() + first * width,
                                      .query_stride = width,
                                      .pages = sequence.pages(),
                                      .key_offset = 0,
@@ -164,17 +167,18 @@ void attend(benchmark::State& state, const KernelTable* table, Shape shape) {
     }
 }
 
-void store(benchmark::State& state, const KernelTable* table) {
+void store(benchmark::State& state, const KernelTable* table, KvType type) {
     constexpr uint32_t kHeadDim = 64;
     const auto rows = static_cast<uint32_t>(state.range(0));
     const std::vector<float> values = normals(size_t{rows} * kHeadDim);
-    std::vector<std::byte> keys(size_t{kPageTokens} * kHeadDim * 2);
+    std::vector<std::byte> keys(kv_head_bytes(type, kHeadDim));
     std::vector<std::byte> page_values(keys.size());
     Shortest shortest;
     for (auto _ : state) {
         shortest.time([&] {
             for (int repeat = 0; repeat < 100; ++repeat) {
-                table->store_kv({.keys = values.data(),
+                table->store_kv({.type = type,
+                                 .keys = values.data(),
                                  .values = values.data(),
                                  .stride = kHeadDim,
                                  .rows = rows,
@@ -254,16 +258,18 @@ void row_work(benchmark::State& state, const KernelTable* table, void (Row::*wor
     state.counters["best_ns"] = shortest.seconds() * 1e9 / kRepeats;
 }
 
-void register_attention(const KernelTable* table) {
-    for (const Shape shape : {Shape{3, 64}, Shape{4, 128}, Shape{8, 128}, Shape{1, 128}}) {
-        const std::string name = std::string(table->name) + "/attention/group" +
-                                 std::to_string(shape.group) + "/dim" +
-                                 std::to_string(shape.head_dim);
+void register_attention(const KernelTable* table, KvType type) {
+    for (const Shape shape :
+         {Shape{type, 3, 64}, Shape{type, 4, 128}, Shape{type, 8, 128}, Shape{type, 1, 128}}) {
+        const std::string name =
+            std::string(table->name) + "/attention/" + std::string(kv_type_name(type)) + "/group" +
+            std::to_string(shape.group) + "/dim" + std::to_string(shape.head_dim);
         benchmark::RegisterBenchmark((name + "/decode").c_str(), attend, table, shape)
             ->ArgNames({"position", "rows"})
             ->Args({127, 1})
             ->Args({1023, 1})
-            ->Args({4095, 1});
+            ->Args({4095, 1})
+            ->Args({8191, 1});
         benchmark::RegisterBenchmark((name + "/prefill").c_str(), attend, table, shape)
             ->ArgNames({"position", "rows"})
             ->Args({0, 512})
@@ -273,7 +279,10 @@ void register_attention(const KernelTable* table) {
 
 void register_rows(const KernelTable* table) {
     const std::string name(table->name);
-    benchmark::RegisterBenchmark((name + "/store_kv").c_str(), store, table)->Arg(1)->Arg(32);
+    for (const KvType type : kKvTypes) {
+        const std::string kv_name = name + "/store_kv/" + std::string(kv_type_name(type));
+        benchmark::RegisterBenchmark(kv_name.c_str(), store, table, type)->Arg(1)->Arg(32);
+    }
     const std::pair<const char*, void (Row::*)()> works[] = {
         {"add_rms_norm_576", &Row::norm},     {"quantize_576", &Row::quantize},
         {"quantize16_576", &Row::quantize16}, {"rope_9x64", &Row::rope},
@@ -287,9 +296,11 @@ void register_rows(const KernelTable* table) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    for (const char* name : {"scalar", "avx2", "avx512_vnni"}) {
+    for (const std::string_view name : rekindle::kernels::kKernelTableNames) {
         if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
-            register_attention(table);
+            for (const KvType type : kKvTypes) {
+                register_attention(table, type);
+            }
             register_rows(table);
         }
     }

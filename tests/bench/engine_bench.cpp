@@ -32,6 +32,7 @@ struct Arguments {
     uint32_t repeat = 3;
     uint32_t step_tokens = 512;
     std::vector<uint32_t> batches = {1, 8, 32};
+    kernels::KvType kv_type = kernels::KvType::kF16;
 };
 
 std::vector<uint32_t> to_list(const std::string& text) {
@@ -54,6 +55,14 @@ std::optional<Arguments> parse(int argc, char** argv) {
         const std::string value = argv[i + 1];
         if (name == "--batches") {
             arguments.batches = to_list(value);
+            continue;
+        }
+        if (name == "--kv-type") {
+            const kernels::KvType* type = kernels::find_kv_type(value);
+            if (type == nullptr) {
+                return std::nullopt;
+            }
+            arguments.kv_type = *type;
             continue;
         }
         uint32_t* const number = name == "--threads"   ? &arguments.threads
@@ -118,7 +127,7 @@ int run(const Arguments& arguments) {
         return EXIT_FAILURE;
     }
     const auto& hyperparameters = view->layout().hyperparameters;
-    const uint64_t page_bytes = runtime::kv_page_bytes(hyperparameters);
+    const uint64_t page_bytes = runtime::kv_page_bytes(hyperparameters, arguments.kv_type);
     const uint32_t batch_max = *std::ranges::max_element(arguments.batches);
     const uint32_t longest = std::max(arguments.prompt + arguments.answer, arguments.prefill);
     const uint32_t pages = batch_max * (longest / kernels::kPageTokens + 1);
@@ -126,6 +135,7 @@ int run(const Arguments& arguments) {
     const SystemClock clock;
     auto engine = runtime::Engine::create(*view, {.kernels = kernels::select_kernel_table(),
                                                   .threads = arguments.threads,
+                                                  .kv_type = arguments.kv_type,
                                                   .kv_pages = pages,
                                                   .kv_memory = {kv.data(), kv.size()},
                                                   .step_tokens_max = arguments.step_tokens});
@@ -136,7 +146,7 @@ int run(const Arguments& arguments) {
     const kernels::KernelTable& table = *kernels::select_kernel_table();
     const Limits limits{runtime::measure_memory_read(arguments.threads, clock),
                         runtime::measure_int8(table, arguments.threads, clock)};
-    const runtime::StepCost cost = runtime::step_cost(view->layout());
+    const runtime::StepCost cost = runtime::step_cost(view->layout(), arguments.kv_type);
     fmt::print(R"({{"memory_read_gb_s":{:.2f},"int8_gop_s":{:.1f},"weight_bytes":{}}})"
                "\n",
                limits.memory_bytes_per_second / 1e9, limits.int8_per_second / 1e9,
@@ -167,7 +177,8 @@ int main(int argc, char** argv) {
     if (!arguments) {
         fmt::print(stderr,
                    "usage: engine_bench MODEL.gguf [--threads N] [--prompt N] [--answer N] "
-                   "[--batches 1,8,32] [--prefill N] [--step N] [--repeat N]\n");
+                   "[--batches 1,8,32] [--prefill N] [--step N] [--repeat N] "
+                   "[--kv-type f16|bf16|q8_0]\n");
         return 2;
     }
     return run(*arguments);

@@ -188,7 +188,7 @@ int main(int argc, char** argv) {
         benchmark::AddCustomContext("memory_read_limit_B/s/threads:" + std::to_string(threads),
                                     std::to_string(memory_limits[threads - 1]));
     }
-    for (const char* name : {"scalar", "avx2", "avx512_vnni"}) {
+    for (const std::string_view name : rekindle::kernels::kKernelTableNames) {
         if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
             register_products(table, memory_limits);
         }

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/units.h"
-#include "loader/ring.h"
+#include "loader/disk_limit.h"
 #include "snapshot/tiers/host_tier.h"
 
 #include <fmt/format.h>
@@ -15,16 +15,12 @@
 #include <filesystem>
 #include <future>
 #include <string>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <vector>
 
 namespace {
 
 using namespace rekindle;  // NOLINT(google-build-using-namespace): a benchmark.
-
-constexpr uint64_t kReadBytes = 1 * kMiB;
-constexpr uint32_t kDepth = 16;
 
 struct Settings {
     std::string folder = ".";
@@ -68,33 +64,11 @@ std::string deploy(loader::ChunkStore& store, uint64_t mib) {
 // Seconds to read the chunks' places into memory that was touched before, unverified.
 double read_limit(const loader::ChunkStore& store, const loader::ImageIndex& index,
                   const Clock& clock) {
-    loader::Ring ring(loader::make_read_backend(kDepth));
-    void* const memory = ::mmap(nullptr, kDepth * kReadBytes, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    const std::span<std::byte> pages(static_cast<std::byte*>(memory), kDepth * kReadBytes);
-    const Nanoseconds start = clock.monotonic();
-    uint64_t slot = 0;
+    std::vector<loader::ChunkLocation> places;
     for (const loader::ImageChunk& chunk : index.chunks) {
-        const loader::ChunkLocation place = must(store.locate(chunk.id));
-        for (uint64_t done = 0; done < chunk.bytes; done += kReadBytes) {
-            if (!ring.has_room()) {
-                slot = ring.wait().tag;
-            } else {
-                slot = ring.in_flight();
-            }
-            ring.start({.fd = place.fd,
-                        .direct = place.direct,
-                        .offset = place.offset + done,
-                        .out = pages.subspan(slot * kReadBytes, kReadBytes),
-                        .tag = slot});
-        }
+        places.push_back(must(store.locate(chunk.id)));
     }
-    while (ring.in_flight() > 0) {
-        ring.wait();
-    }
-    const double seconds = std::chrono::duration<double>(clock.monotonic() - start).count();
-    ::munmap(memory, pages.size());
-    return seconds;
+    return std::chrono::duration<double>(must(loader::time_reads(places, clock))).count();
 }
 
 struct Restored {
@@ -104,7 +78,7 @@ struct Restored {
 
 Restored restore(loader::ChunkStore& store, const std::string& digest, const Clock& clock) {
     auto tier = must(snapshot::HostTier::create(
-        store, clock, {.budget_bytes = 64 * kGiB, .queue_depth = kDepth}));
+        store, clock, {.budget_bytes = 64 * kGiB, .queue_depth = loader::kLimitDepth}));
     std::promise<Result<snapshot::RestoreTimes>> done;
     auto result = done.get_future();
     const Nanoseconds start = clock.monotonic();

@@ -13,7 +13,7 @@ json::object parsed(std::string_view text) {
     return parse_json(text, JsonLimits{}).value().as_object();
 }
 
-constexpr std::string_view kBench = R"({"model":"m","kernels":"avx2","threads":2,
+constexpr std::string_view kBench = R"({"model":"m","kernels":"avx2","kv_type":"q8_0","threads":2,
     "memory_bytes_per_second":12340000000,"int8_per_second":801000000000,
     "rows":[{"batch":1,"prompt":512,"answer":0,"tokens_per_second":1203.44,
              "best_tokens_per_second":1210,"memory_share":0.0199,"int8_share":0.42,"ops":[]},
@@ -32,7 +32,7 @@ TEST_CASE("a bench is a table of cases, the limits, and the operations of profil
           "decode 8 x 128 + 64   250.0   251.1     75.0 %   10.0 %\n"
           "\n"
           "limits    memory 12.3 GB/s, int8 801 Gop/s, measured in this run on 2 threads\n"
-          "kernels   avx2\n"
+          "kernels   avx2, KV cache q8_0\n"
           "\n"
           "decode 8 x 128 + 64\n"
           "OPERATION   MS   SHARE  CALLS  US EACH\n"
@@ -50,7 +50,7 @@ TEST_CASE("a bench says what disturbed it, and which limit is not known") {
           "\n"
           "limits    memory 12.3 GB/s, int8 not known for these kernels, measured in this run on "
           "2 threads\n"
-          "kernels   avx2\n"
+          "kernels   avx2, KV cache q8_0\n"
           "\n"
           "disturbed by model other, a deployment: measure again on an idle node\n");
 }

@@ -54,6 +54,24 @@ TEST_CASE("a wrong value is named with its flag") {
     CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--host-memory", "much"}).ok());
 }
 
+TEST_CASE("the share of restores is a percentage") {
+    CHECK(parse({"--data-dir", "/tmp/x"})->config.restore_share == 50);
+    CHECK(parse({"--data-dir", "/tmp/x", "--restore-share", "1"})->config.restore_share == 1);
+    CHECK(parse({"--data-dir", "/tmp/x", "--restore-share", "100"})->config.restore_share == 100);
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--restore-share", "0"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--restore-share", "101"}).ok());
+}
+
+TEST_CASE("the doctor is an offline task that alone may mend") {
+    const auto doctor = parse({"--data-dir", "/tmp/x", "--offline", "doctor", "--fix"});
+    REQUIRE(doctor.ok());
+    CHECK(doctor->offline.action == OfflineAction::kDoctor);
+    CHECK(doctor->offline.fix);
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--fix"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--offline", "verify", "--fix"}).ok());
+    CHECK_FALSE(parse({"--data-dir", "/tmp/x", "--offline", "doctor", "--file", "x"}).ok());
+}
+
 TEST_CASE("an unknown key in the file is an error that names it") {
     const std::string path = std::tmpnam(nullptr);
     std::ofstream(path) << "data_dri: /tmp/x\n";

@@ -28,9 +28,12 @@ std::vector<Frame> one_of_each() {
                         .index_json = "{}",
                         .extent_bytes = {4096, 8192},
                         .kv_bytes = 1 << 20,
+                        .kv_table_bytes = 8192,
+                        .kv_type = kernels::KvType::kQ8_0,
                         .context_max = 2048,
                         .threads = 2,
-                        .sequences_max = 8},
+                        .sequences_max = 8,
+                        .speculation = false},
             AssignedFrame{ErrorCode::kUnsupported, "no", 1, 2, true},
             SubmitFrame{.id = 7,
                         .kind = PromptKind::kTokens,
@@ -65,6 +68,9 @@ std::vector<Frame> one_of_each() {
                       .wait_us = 900,
                       .sequences = 2,
                       .tokens = kStepTokensMax,
+                      .drafts = 2,
+                      .draft_tokens = 9,
+                      .draft_accepted = 9,
                       .waiting = 1,
                       .pages_used = 4,
                       .pages_total = 4}};
@@ -141,6 +147,14 @@ TEST_CASE("a step whose counts contradict each other is refused") {
     CHECK(accepted({.sequences = 2, .tokens = kStepTokensMax}));
     CHECK_FALSE(accepted({.sequences = 2, .tokens = kStepTokensMax + 1}));
     CHECK_FALSE(accepted({.sequences = 2, .tokens = 1}));
+    CHECK(accepted({.sequences = 2, .tokens = 9, .drafts = 2, .draft_tokens = 7}));
+    CHECK_FALSE(accepted({.sequences = 2, .tokens = 9, .drafts = 2, .draft_tokens = 8}));
+    CHECK_FALSE(accepted({.sequences = 2, .tokens = 9, .drafts = 3, .draft_tokens = 7}));
+    CHECK_FALSE(accepted({.sequences = 2, .tokens = 9, .drafts = 2, .draft_tokens = 1}));
+    CHECK(accepted(
+        {.sequences = 1, .tokens = 4, .drafts = 1, .draft_tokens = 3, .draft_accepted = 3}));
+    CHECK_FALSE(accepted(
+        {.sequences = 1, .tokens = 4, .drafts = 1, .draft_tokens = 3, .draft_accepted = 4}));
     CHECK(accepted({.pages_used = 3, .pages_total = 3}));
     CHECK_FALSE(accepted({.pages_used = 4, .pages_total = 3}));
     CHECK(accepted({.step_us = 5, .wait_us = 5}));

@@ -31,7 +31,7 @@ def stored_bytes(daemon):
 
 
 def assert_refused(node, file, *words, code=5):
-    before = node.json("models"), len(descendants(node.pid))
+    before = node.json("models"), poll(lambda: len(descendants(node.pid)), "a spare worker")
     done = node.cli("deploy", file, "--name", "bad")
     assert done.code == code, done
     message = done.stderr.splitlines()[-1]

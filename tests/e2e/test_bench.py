@@ -45,6 +45,7 @@ def test_bench_tells_speed_beside_the_limits_of_the_same_run(small):
     assert done.code == 0, done.stderr
     bench = json.loads(done.stdout)
     assert bench["model"] == "small" and bench["threads"] >= 1 and bench["kernels"]
+    assert bench["kv_type"] == "f16"
     assert bench["memory_bytes_per_second"] > 1e8
     assert bench["disturbed_by"] == []
     cases = [(row["batch"], row["prompt"], row["answer"]) for row in bench["rows"]]
@@ -71,7 +72,8 @@ def test_bench_prints_a_table_and_with_a_profile_where_the_time_went(small):
 
 
 def test_nothing_of_a_bench_is_billed_and_its_worker_is_gone(small):
-    before = workers(small)
+    # The model's worker and the spare one, which is started a little after the other was taken.
+    before = poll(lambda: len(now := workers(small)) >= 2 and now, "the model's and a spare worker")
     assert rekindle("bench", "small", *SMALL, url=small.url).code == 0
     poll(lambda: len(workers(small)) <= len(before), "the bench's worker is gone")
     assert small.usage() == {}

@@ -13,7 +13,7 @@ VERBS = ["deploy", "models", "ps", "chat", "run", "usage", "bench", "undeploy"]
 CHAT = "POST /v1/chat/completions"
 DEPLOYMENT = {
     "name": "small", "revision": "r", "image": "i", "architecture": "llama",
-    "image_bytes": 98362432, "context": 2048, "created": 1738326600,
+    "image_bytes": 98362432, "context": 2048, "kv_type": "f16", "created": 1738326600,
     "price": {"input": "0.05", "output": "0.2", "cached": "0", "currency": "USD"},
     "tier": "worker", "resident_bytes": 104857600, "active_requests": 0, "idle_ms": 65000,
     "worker_pid": 4711,

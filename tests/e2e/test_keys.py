@@ -73,6 +73,7 @@ def test_without_a_good_key_the_client_is_told(daemon):
     assert caught.value.code == "invalid_api_key" and "somewhere" not in str(caught.value)
     assert status(daemon, "/v1/models") == 401
     assert list(client_with(daemon, key).models.list()) == []
+    daemon.wait_ready()
     assert status(daemon, "/health") == status(daemon, "/readyz") == 200
     assert requests.get(daemon.url + "/v1/models", headers={"api-key": key}, timeout=9).ok
     assert requests.get(daemon.url + "/v1/models", headers={"x-api-key": key}, timeout=9).ok

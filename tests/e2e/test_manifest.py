@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -145,6 +146,40 @@ def test_kv_memory_bounds_the_context(node, folder):
     assert done.code == 5 and "more than this node's" in done.stderr
     deploy(node, manifest(folder, "kv", "runtime: {kv: 32KiB, max_batch: 256}\n"))
     assert node.ps("kv")["context"] == 128
+
+
+def test_a_narrower_kv_cache_holds_more_of_a_context(node, folder):
+    # 16 bytes and a scale of 4 a head: 5 KiB a page of 32.
+    deploy(node, manifest(folder, "q8", "runtime: {kv: 32KiB, kv_type: q8_0}\n"))
+    state = node.ps("q8")
+    assert (state["context"], state["kv_type"]) == (6 * 32, "q8_0")
+    assert "kv_type: q8_0" in node.cli("describe", "q8").stdout
+    plan = node.json("deploy", manifest(folder, "q8", "runtime: {kv: 32KiB, kv_type: q8_0}\n"),
+                     "--dry-run")
+    assert (plan["context"], plan["kv_type"], plan["kv_bytes_per_sequence"]) == (192, "q8_0", 30720)
+    done = node.cli("deploy", manifest(folder, "q8", "runtime: {kv: 32KiB, kv_type: q8_0, context: 193}\n"))
+    assert done.code == 5 and "runtime.kv" in done.stderr
+    deploy(node, manifest(folder, "q8", "runtime: {kv: 32KiB, kv_type: q8_0, context: 192}\n"))
+
+
+def test_each_type_of_kv_cache_is_a_revision_and_answers_alike_again_and_in_company(node, folder):
+    revisions, answers = set(), {}
+    for kv_type in ("f16", "bf16", "q8_0"):
+        deploy(node, manifest(folder, "typed", f"runtime: {{kv_type: {kv_type}}}\n"))
+        assert node.ps("typed")["kv_type"] == kv_type
+        revisions.add(node.ps("typed")["revision"])
+        # The second time the first page of its tokens is cached.
+        ask = {"prompt": "ab" * 50, "max_tokens": 40, "temperature": 0, "logprobs": 1}
+        first = complete(node, "typed", **ask).json()
+        again = complete(node, "typed", **ask).json()
+        assert again["choices"] == first["choices"]
+        assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= 32
+        with ThreadPoolExecutor(4) as pool:
+            company = [pool.submit(complete, node, "typed", **ask) for _ in range(4)]
+            assert all(other.result().json()["choices"] == first["choices"] for other in company)
+        answers[kv_type] = first["choices"][0]["logprobs"]["token_logprobs"]
+    assert len(revisions) == 3
+    assert answers["q8_0"] != answers["f16"]  # It is rounded, after all.
 
 
 def test_max_tokens_caps_answers(node, folder):

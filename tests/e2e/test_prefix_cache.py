@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from scrape import scrape, value
 from test_keys import by_socket, client_with, make_key
-from tools import poll
 
 PRICE_INPUT, PRICE_CACHED, PRICE_OUTPUT = Decimal("0.05"), Decimal("0.01"), Decimal("0.20")
 SYSTEM = "You know rivers. " + " ".join(
@@ -114,14 +113,6 @@ def test_an_echoed_prompt_with_log_probabilities_is_computed(small):
     echo = client.completions.create(echo=True, logprobs=1, **options)
     assert cached(echo.usage) == 0
     assert len(echo.choices[0].logprobs.tokens) == echo.usage.prompt_tokens + 1
-
-
-def test_a_worker_that_was_woken_again_knows_no_prompts(small, model_file):
-    small.deploy(model_file, "brief", "--idle", "100ms")
-    client = small.client()
-    ask(client, model="brief")
-    poll(lambda: small.ps("brief")["worker_pid"] == 0, "scaled to zero")
-    assert cached(ask(client, model="brief").usage) == 0
 
 
 def test_many_at_once_with_one_system_prompt_answer_as_each_alone(small):

@@ -163,6 +163,7 @@ def test_watching_is_for_those_who_administer(daemon):
     for path in ("/metrics", "/admin/v1/logs", "/admin/v1/traces/req_" + "0" * 32):
         answer = requests.get(daemon.url + path, headers={"Host": "evil.example"}, timeout=10)
         assert answer.status_code == 403
+    daemon.wait_ready()
     for path in ("/healthz", "/readyz"):
         headers = {"Host": "node.example"}
         assert requests.get(daemon.url + path, headers=headers, timeout=10).status_code == 200

@@ -173,6 +173,11 @@ class Daemon:
         shown = {d["name"]: d for d in self.json("ps", "--all")["deployments"]}
         return shown[name]
 
+    def wait_ready(self):
+        """Waits until /readyz says so: a fresh node is "starting" until its first worker is up."""
+        poll(lambda: requests.get(self.url + "/readyz", timeout=10).ok, "ready")
+        return self
+
     def wait_idle(self, name):
         return poll(lambda: (state := self.ps(name))["active_requests"] == 0 and state,
                     f"no active request of {name}")

@@ -37,7 +37,8 @@ TEST_CASE("a bench tells a line for each case and its report at the end") {
     CHECK(answer.field("content-type") == "application/x-ndjson");
     CHECK(answer.body ==
           std::string(R"({"done":1,"total":2,)") + kRun + "}\n" +
-              R"({"bench":{"model":"smol","revision":"0123","kernels":"scalar","threads":2,)"
+              R"({"bench":{"model":"smol","revision":"0123","kernels":"scalar",)"
+              R"("kv_type":"f16","threads":2,)"
               R"("memory_bytes_per_second":1000,"int8_per_second":0,"rows":[{"batch":8,)"
               R"("prompt":16,"answer":4,"tokens_per_second":2.5E2,)"
               R"("best_tokens_per_second":2.6E2,"memory_share":5E-1,"int8_share":null,)"

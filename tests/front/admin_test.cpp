@@ -14,10 +14,11 @@ namespace {
 constexpr const char* kDeployment =
     R"({"name":"smol","revision":"0123456789abcdef0123","image":"sha256:aa",)"
     R"("architecture":"llama",)"
-    R"("image_bytes":1000,"context":2048,"created":1600000000,"price":{"input":"0.05",)"
+    R"("image_bytes":1000,"context":2048,"kv_type":"f16","created":1600000000,)"
+    R"("price":{"input":"0.05",)"
     R"("output":"0.1","cached":"0.01","currency":"USD"},"aliases":["gpt"],"tier":"memory",)"
     R"("resident_bytes":2000,)"
-    R"("active_requests":0,"idle_ms":1500,"worker_pid":0})";
+    R"("active_requests":0,"idle_ms":1500,"worker_pid":0,"restoring":false})";
 
 Answer ask(FrontFixture& front, const std::string& request) {
     TestClient client = front.admin();

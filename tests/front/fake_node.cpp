@@ -20,6 +20,7 @@ DeploymentInfo smol() {
             .architecture = "llama",
             .image_bytes = 1000,
             .context = 2048,
+            .kv_type = "f16",
             .created_unix_s = 1'600'000'000,
             .price_input = "0.05",
             .price_output = "0.1",
@@ -150,6 +151,7 @@ public:
         BenchReport report{.model = "smol",
                            .revision = "0123",
                            .kernels = "scalar",
+                           .kv_type = "f16",
                            .threads = 2,
                            .memory_bytes_per_second = 1000};
         report.rows.push_back(std::move(row));
@@ -220,6 +222,25 @@ Task<Result<DeploymentInfo>> FakeNode::deploy(DeploySpec spec, UniqueFd source,
     co_return smol();
 }
 
+Task<Result<TransferInfo>> FakeNode::push(TransferSpec spec, OnProgress on_progress) {
+    on_progress(DeployProgress{"push", 1, 2});
+    TransferInfo info{.image = "aa", .image_bytes = 1000, .chunks = 2, .chunks_moved = 1};
+    info.name = spec.name;
+    record([&](Seen& seen) { seen.transfers.push_back(std::move(spec)); });
+    co_return info;
+}
+
+Task<Result<TransferInfo>> FakeNode::pull(TransferSpec spec, OnProgress on_progress) {
+    on_progress(DeployProgress{"pull", 1, 2});
+    record([&](Seen& seen) { seen.transfers.push_back(std::move(spec)); });
+    if (deploy_error) {
+        co_return *deploy_error;
+    }
+    TransferInfo info{.image = "aa", .image_bytes = 1000, .chunks = 2, .chunks_moved = 1};
+    info.manifest = {{"name", "smol"}};
+    co_return info;
+}
+
 Task<Result<DeployPlan>> FakeNode::plan(DeploySpec spec, UniqueFd /*source*/) {
     if (deploy_error) {
         co_return *deploy_error;
@@ -231,6 +252,7 @@ Task<Result<DeployPlan>> FakeNode::plan(DeploySpec spec, UniqueFd /*source*/) {
                          .context = 2048,
                          .kv_bytes_per_sequence = 100,
                          .kv_bytes = 500,
+                         .kv_type = "f16",
                          .price_input = "0.05",
                          .price_output = "0.1",
                          .price_cached = "0",

@@ -45,6 +45,7 @@ struct Seen {
     std::vector<std::string> changes;  // "rollback smol ab", "set x smol", "rm x"
     std::vector<billing::UsageQuery> usage_queries;
     std::vector<BenchSpec> benches;
+    std::vector<TransferSpec> transfers;  // Pushes have a name.
     bool bench_cancelled = false;
     bool bench_destroyed = false;
 };
@@ -56,6 +57,8 @@ public:
 
     Task<Result<DeploymentInfo>> deploy(DeploySpec spec, UniqueFd source,
                                         OnProgress on_progress) override;
+    Task<Result<TransferInfo>> push(TransferSpec spec, OnProgress on_progress) override;
+    Task<Result<TransferInfo>> pull(TransferSpec spec, OnProgress on_progress) override;
     Task<Result<DeployPlan>> plan(DeploySpec spec, UniqueFd source) override;
     Task<Result<DeploymentInfo>> rollback(std::string name, std::string revision) override;
     Task<Result<DeploymentDetails>> describe(std::string name) override;

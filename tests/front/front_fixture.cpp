@@ -255,6 +255,7 @@ FrontFixture::FrontFixture(const HttpLimits& limits, std::string listen) {
                          .backup = [](BackupOptions) -> Result<std::unique_ptr<BackupStream>> {
                              return Error{ErrorCode::kUnsupported, "there is nothing to save"};
                          },
+                         .upkeep = &upkeep,
                          .limits = limits,
                          .logs = &logs};
     front = std::make_unique<HttpFront>(io.context(), *node, clock, entropy, std::move(options));

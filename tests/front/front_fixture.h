@@ -9,6 +9,7 @@
 #include "daemon/http_front.h"
 #include "daemon/key_store.h"
 #include "tests/front/fake_node.h"
+#include "tests/front/fake_upkeep.h"
 
 #include <boost/json/parse.hpp>
 
@@ -102,6 +103,7 @@ public:
     std::unique_ptr<KeyStore> keys;
     LogRing logs{clock};
     std::unique_ptr<FakeNode> node;
+    FakeUpkeep upkeep;
     std::unique_ptr<HttpFront> front;
     std::string folder;
     std::string unix_path;

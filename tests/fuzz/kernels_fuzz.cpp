@@ -92,7 +92,7 @@ struct Outputs {
     std::vector<float> products;
     std::vector<float> products16;
     std::vector<float> row;
-    std::vector<std::byte> keys;    // Of a page.
+    std::vector<std::byte> keys;    // Of a page of each type.
     std::vector<std::byte> values;  // Of a page.
 };
 
@@ -140,16 +140,21 @@ Outputs run(const KernelTable& table, const Case& c) {
     out.row.resize(c.columns);
     table.dequantize_row(w, c.rows - 1, out.row.data());
     const uint32_t head_dim = c.columns < kHeadDimMax ? c.columns / 16 * 16 : kHeadDimMax;
-    out.keys.resize(size_t{kPageTokens} * head_dim * 2);
-    out.values.resize(out.keys.size());
-    table.store_kv({.keys = c.values.data(),
-                    .values = c.values.data(),
-                    .stride = c.columns,
-                    .rows = std::min(c.tokens, kPageTokens - 1),
-                    .slot = 1,
-                    .head_dim = head_dim,
-                    .page_keys = out.keys.data(),
-                    .page_values = out.values.data()});
+    for (const KvType type : kKvTypes) {
+        std::vector<std::byte> keys(kv_head_bytes(type, head_dim));
+        std::vector<std::byte> values(keys.size());
+        table.store_kv({.type = type,
+                        .keys = c.values.data(),
+                        .values = c.values.data(),
+                        .stride = c.columns,
+                        .rows = std::min(c.tokens, kPageTokens - 1),
+                        .slot = 1,
+                        .head_dim = head_dim,
+                        .page_keys = keys.data(),
+                        .page_values = values.data()});
+        out.keys.insert(out.keys.end(), keys.begin(), keys.end());
+        out.values.insert(out.values.end(), values.begin(), values.end());
+    }
     return out;
 }
 
@@ -204,7 +209,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Reader reader({data, size});
     const Case c = read_case(reader);
     const Outputs expected = run(*find_kernel_table("scalar"), c);
-    for (const char* name : {"avx2", "avx512_vnni"}) {
+    for (const std::string_view name : kKernelTableNames) {
         if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
             compare(c, expected, run(*table, c));
         }

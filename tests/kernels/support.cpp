@@ -145,7 +145,7 @@ bool is_quantised(WeightType type) {
 
 std::vector<const KernelTable*> usable_tables() {
     std::vector<const KernelTable*> tables;
-    for (const char* name : {"scalar", "avx2", "avx512_vnni"}) {
+    for (const std::string_view name : kKernelTableNames) {
         if (const KernelTable* table = find_kernel_table(name); table != nullptr) {
             tables.push_back(table);
         }

@@ -278,3 +278,51 @@ TEST_CASE("images are listed, and every chunk is read plain and checked") {
     REQUIRE(store->remove_image(two.digest).ok());
     CHECK(store->images().value() == std::vector<std::string>{one.digest});
 }
+
+TEST_CASE("what could be given back is told before it is") {
+    const test::TempFolder folder;
+    auto store = test::open_store(folder.path());
+    const auto kept = deploy_image(*store, kSmall, 1);
+    const auto dropped = deploy_image(*store, kSmall, 100);
+    CHECK(store->garbage({})->bytes == 0);
+    const std::vector<std::string> images{dropped.digest};
+    const Garbage expected = store->garbage(images).value();
+    CHECK(expected.chunks == dropped.chunks.size());
+    REQUIRE(store->remove_image(dropped.digest).ok());
+    CHECK(store->garbage({})->bytes == expected.bytes);
+    CHECK(store->collect().value() == expected.bytes);
+    CHECK(store->garbage({})->chunks == 0);
+    CHECK(test::readable(*store, kept.digest));
+    CHECK(store->garbage(images).error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("chunks that two images share stay while one of them does") {
+    const test::TempFolder folder;
+    auto store = test::open_store(folder.path());
+    const auto one = deploy_image(*store, {.chunk_bytes = {4096, 8192}}, 1);
+    const auto more = deploy_image(*store, {.chunk_bytes = {4096, 8192, 16384}}, 1);
+    REQUIRE(one.chunks[0].id == more.chunks[0].id);
+    CHECK(store->garbage(std::vector{more.digest})->bytes == 16384);
+    CHECK(store->garbage(std::vector{one.digest})->bytes == 0);
+    CHECK(store->garbage(std::vector{one.digest, more.digest})->bytes == 28672);
+}
+
+TEST_CASE("a chunk in quarantine is not told of until it is stored anew") {
+    const test::TempFolder folder;
+    auto store = test::open_store(folder.path());
+    const auto image = deploy_image(*store, kSmall, 1);
+    const auto& chunk = image.chunks[1];
+    test::flip_stored_bit(folder.path(), store->locate(chunk.id).value());
+    store->quarantine(chunk.id);
+    const auto hidden = store->locate(chunk.id);
+    REQUIRE_FALSE(hidden.ok());
+    CHECK(hidden.error().code == ErrorCode::kCorrupt);
+    CHECK(hidden.error().message.find(chunk.id.hex()) != std::string::npos);
+
+    // Another image that has it changes nothing; deploying the image again repairs it.
+    REQUIRE(store->remove_image(image.digest).ok());
+    CHECK_FALSE(store->locate(chunk.id).ok());
+    deploy_image(*store, kSmall, 1);
+    CHECK(store->locate(chunk.id).ok());
+    CHECK(test::readable(*store, image.digest));
+}

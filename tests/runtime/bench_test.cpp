@@ -29,7 +29,7 @@ struct Bench {
           engine(image.open().value(), {.kernels = tests::kernel_tables().front(),
                                         .kv_pages = kPages,
                                         .step_tokens_max = kStepTokens}),
-          cost(runtime::step_cost(layout)) {}
+          cost(runtime::step_cost(layout, kernels::KvType::kF16)) {}
 
     Result<runtime::BenchTimes> run(const BenchCase& what, runtime::OpProfile* profile = nullptr) {
         return runtime::run_bench(*engine, what, {.cost = cost, .seed = 1, .profile = profile},

@@ -11,9 +11,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 using namespace rekindle;  // NOLINT(google-build-using-namespace): a test of one library.
+using kernels::KvType;
 using kernels::WeightType;
 using runtime::StepEntry;
 using runtime::TokenId;
@@ -41,10 +43,10 @@ MemoryImage make_image(const tests::SyntheticOptions& options) {
 }
 
 EngineFixture make_engine(const MemoryImage& image, const kernels::KernelTable& kernels,
-                          uint32_t threads) {
+                          uint32_t threads, KvType kv_type = KvType::kF16) {
     auto view = image.open();
     REQUIRE(view);
-    return {std::move(view).value(), {.kernels = &kernels, .threads = threads}};
+    return {std::move(view).value(), {.kernels = &kernels, .threads = threads, .kv_type = kv_type}};
 }
 
 // Logits of every token, computed alone in chunks of `chunk`.
@@ -112,6 +114,9 @@ bool same_bits(const std::vector<Row>& a, const std::vector<Row>& b) {
 TEST_CASE(
     "logits agree with a plain forward pass in doubles, for both heads and partial rotation") {
     const auto tokens = random_tokens(40, 1);
+    // Keys and values have 11 bits, 8, or 8 with a common scale. A wrong position is off by 0.5.
+    constexpr std::pair<KvType, double> kAllowed[] = {
+        {KvType::kF16, 5e-3}, {KvType::kBF16, 4e-2}, {KvType::kQ8_0, 4e-2}};
     for (const bool tied : {true, false}) {
         for (const uint32_t rope : {32U, 16U}) {
             const tests::SyntheticOptions options{.tied_output = tied, .rope_dimensions = rope};
@@ -120,14 +125,17 @@ TEST_CASE(
                                         tests::synthetic_tensors(options), tokens);
             const MemoryImage image = make_image(options);
             for (const auto* kernels : tests::kernel_tables()) {
-                EngineFixture engine = make_engine(image, *kernels, 1);
-                const Row logits = run_alone(engine, tokens, 16).back();
-                double worst = 0;
-                for (size_t i = 0; i < logits.size(); ++i) {
-                    worst = std::max(worst, std::abs(double{logits[i]} - expected[i]));
+                for (const auto& [type, allowed] : kAllowed) {
+                    EngineFixture engine = make_engine(image, *kernels, 1, type);
+                    const Row logits = run_alone(engine, tokens, 16).back();
+                    double worst = 0;
+                    for (size_t i = 0; i < logits.size(); ++i) {
+                        worst = std::max(worst, std::abs(double{logits[i]} - expected[i]));
+                    }
+                    CAPTURE(kernels->name);
+                    CAPTURE(kernels::kv_type_name(type));
+                    CHECK(worst < allowed);
                 }
-                CAPTURE(kernels->name);
-                CHECK(worst < 5e-3);  // Keys and values are F16: 11 bits.
             }
         }
     }
@@ -156,6 +164,119 @@ TEST_CASE("a row's bits depend on neither chunks, threads nor company, for each 
                 CHECK(same_bits(together[i], run_alone(one, company[i], 64)));
             }
         }
+    }
+}
+
+TEST_CASE("over KV pages of any type a row's bits depend on neither chunks, threads nor company") {
+    const auto tokens = random_tokens(150, 1);
+    const std::vector<std::vector<TokenId>> company{tokens, random_tokens(70, 5),
+                                                    random_tokens(33, 6)};
+    const MemoryImage image = make_image({});
+    for (const KvType type : kernels::kKvTypes) {
+        for (const auto* kernels : tests::kernel_tables()) {
+            CAPTURE(kernels->name);
+            CAPTURE(kernels::kv_type_name(type));
+            EngineFixture one = make_engine(image, *kernels, 1, type);
+            EngineFixture two = make_engine(image, *kernels, 2, type);
+            const auto expected = run_alone(one, tokens, tokens.size());
+            for (const size_t chunk : {1U, 7U, 64U}) {
+                CHECK(same_bits(run_alone(one, tokens, chunk), expected));
+                CHECK(same_bits(run_alone(two, tokens, chunk), expected));
+            }
+            const auto together = run_together(two, company);
+            for (size_t i = 0; i < company.size(); ++i) {
+                CHECK(same_bits(together[i], run_alone(one, company[i], 64)));
+            }
+        }
+    }
+}
+
+TEST_CASE("a row computed after cached pages of any type has the bits of one without") {
+    const auto tokens = random_tokens(100, 1);
+    const MemoryImage image = make_image({});
+    for (const KvType type : kernels::kKvTypes) {
+        CAPTURE(kernels::kv_type_name(type));
+        EngineFixture engine = make_engine(image, *tests::kernel_tables().back(), 1, type);
+        const auto expected = run_alone(engine, tokens, tokens.size());
+        const runtime::SaltedText text{{1, 2}, tokens};
+        std::vector<const float*> logits;
+        {
+            const auto first = engine->new_sequence();
+            REQUIRE(engine->reserve(*first, 100));
+            const StepEntry entry{.kv = first.get(), .tokens = tokens};
+            REQUIRE(engine->step({&entry, 1}, logits));
+            engine->kv_pool().publish(*first, text);
+        }
+        const auto second = engine->new_sequence();
+        REQUIRE(engine->kv_pool().adopt(*second, text) == 96);
+        REQUIRE(engine->reserve(*second, 100));
+        const StepEntry rest{
+            .kv = second.get(), .tokens = std::span(tokens).subspan(96), .logits_of_all = true};
+        REQUIRE(engine->step({&rest, 1}, logits));
+        for (size_t i = 0; i < 4; ++i) {
+            const Row row(logits[i], logits[i] + engine->vocabulary());
+            CHECK(same_bits({row}, {expected[96 + i]}));
+        }
+    }
+}
+
+// F16's pages and BF16's are equally large.
+TEST_CASE("pages that were kept with another type of numbers are forgotten") {
+    constexpr uint32_t kPages = 4;
+    const MemoryImage image = make_image({});
+    const auto view = image.open();
+    REQUIRE(view);
+    const uint64_t bytes =
+        kPages * runtime::kv_page_bytes(view->layout().hyperparameters, KvType::kF16);
+    runtime::AlignedBuffer<std::byte> memory(bytes);
+    runtime::AlignedBuffer<std::byte> table(snapshot::KvTable::bytes_for(kPages));
+    std::fill_n(table.data(), table.size(), std::byte{0});
+    const auto tokens = random_tokens(40, 1);
+    const runtime::SaltedText text{{1, 2}, tokens};
+    const auto cached_by = [&](KvType type) {
+        auto engine = runtime::Engine::create(
+            *view, {.kernels = tests::kernel_tables().back(),
+                    .kv_type = type,
+                    .kv_pages = kPages,
+                    .kv_memory = {memory.data(), memory.size()},
+                    .kv_table = snapshot::KvTable({table.data(), table.size()})});
+        REQUIRE(engine);
+        const uint32_t cached = (*engine)->kv_pool().cached_tokens(text);
+        const auto kv = (*engine)->new_sequence();
+        REQUIRE((*engine)->reserve(*kv, 40));
+        const StepEntry entry{.kv = kv.get(), .tokens = tokens};
+        std::vector<const float*> logits;
+        REQUIRE((*engine)->step({&entry, 1}, logits));
+        (*engine)->kv_pool().publish(*kv, text);
+        return cached;
+    };
+    CHECK(cached_by(KvType::kF16) == 0);
+    CHECK(cached_by(KvType::kF16) == 32);
+    CHECK(cached_by(KvType::kBF16) == 0);
+    CHECK(cached_by(KvType::kBF16) == 32);
+    CHECK(cached_by(KvType::kF16) == 0);
+}
+
+TEST_CASE("KV memory holds as many pages as its type of numbers says, and not one more") {
+    const MemoryImage image = make_image({});
+    const auto view = image.open();
+    REQUIRE(view);
+    const auto& facts = view->layout().hyperparameters;
+    for (const KvType type : kernels::kKvTypes) {
+        const uint64_t page_bytes = runtime::kv_page_bytes(facts, type);
+        CHECK(page_bytes == uint64_t{facts.layers} * 2 * facts.kv_heads *
+                                kernels::kv_head_bytes(type, facts.head_dim));
+        runtime::AlignedBuffer<std::byte> memory(3 * page_bytes);
+        runtime::EngineOptions options{.kernels = tests::kernel_tables().front(),
+                                       .kv_type = type,
+                                       .kv_pages = 3,
+                                       .kv_memory = {memory.data(), memory.size()}};
+        CHECK(runtime::Engine::create(*view, options));
+        options.kv_pages = 4;
+        CHECK_FALSE(runtime::Engine::create(*view, options));
+        options.kv_pages = 3;
+        options.kv_memory = options.kv_memory.first(memory.size() - 1);
+        CHECK_FALSE(runtime::Engine::create(*view, options));
     }
 }
 

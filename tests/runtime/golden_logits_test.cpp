@@ -149,12 +149,14 @@ public:
 
     const std::vector<GoldenPrompt>& prompts() const { return golden_.prompts; }
 
-    tests::EngineFixture engine(uint32_t threads) const {
+    tests::EngineFixture engine(uint32_t threads,
+                                kernels::KvType kv_type = kernels::KvType::kF16) const {
         auto view = image_.open();
         REQUIRE(view);
         const auto* kernels = kernels::select_kernel_table();
         REQUIRE(kernels != nullptr);
-        return {std::move(view).value(), {.kernels = kernels, .threads = threads, .kv_pages = 64}};
+        return {std::move(view).value(),
+                {.kernels = kernels, .threads = threads, .kv_type = kv_type, .kv_pages = 64}};
     }
 
 private:
@@ -203,6 +205,32 @@ private:
     std::unique_ptr<runtime::KvSequence> kv_;
 };
 
+// Eight answers decoded in one batch.
+Difference batch_difference(const GoldenFixture& fixture, tests::EngineFixture& engine) {
+    constexpr size_t kBatch = 8;
+    std::vector<Feed> feeds;
+    for (size_t i = 0; i < kBatch; ++i) {
+        feeds.emplace_back(engine, fixture.prompts()[i]);
+    }
+    Difference difference;
+    for (size_t at = 0; at <= fixture.prompts()[0].forced.size(); ++at) {
+        std::vector<StepEntry> entries;
+        for (size_t i = 0; i < kBatch; ++i) {
+            const GoldenPrompt& prompt = fixture.prompts()[i];
+            entries.push_back(feeds[i].entry(
+                at == 0 ? std::span(prompt.tokens) : std::span(prompt.forced).subspan(at - 1, 1)));
+        }
+        std::vector<const float*> logits;
+        REQUIRE(engine->step(entries, logits));
+        for (size_t i = 0; i < kBatch; ++i) {
+            const GoldenPrompt& prompt = fixture.prompts()[i];
+            difference.add(std::span(logits[i], engine->vocabulary()),
+                           at == 0 ? prompt.top : prompt.forced_top[at - 1]);
+        }
+    }
+    return difference;
+}
+
 }  // namespace
 
 TEST_CASE("the next token of ten prompts has the reference's log-probabilities") {
@@ -244,30 +272,13 @@ TEST_CASE("eight answers decoded in one batch have the reference's log-probabili
     if (fixture == nullptr) {
         return;
     }
-    auto engine = fixture->engine(2);
-    constexpr size_t kBatch = 8;
-    std::vector<Feed> feeds;
-    for (size_t i = 0; i < kBatch; ++i) {
-        feeds.emplace_back(engine, fixture->prompts()[i]);
+    for (const kernels::KvType type : kernels::kKvTypes) {
+        auto engine = fixture->engine(2, type);
+        const Difference difference = batch_difference(*fixture, engine);
+        MESSAGE("mean difference in a batch of 8, KV cache " << kernels::kv_type_name(type) << ": "
+                                                             << difference.mean());
+        CHECK(difference.mean() <= kMeanDifferenceMax);
     }
-    Difference difference;
-    for (size_t at = 0; at <= fixture->prompts()[0].forced.size(); ++at) {
-        std::vector<StepEntry> entries;
-        for (size_t i = 0; i < kBatch; ++i) {
-            const GoldenPrompt& prompt = fixture->prompts()[i];
-            entries.push_back(feeds[i].entry(
-                at == 0 ? std::span(prompt.tokens) : std::span(prompt.forced).subspan(at - 1, 1)));
-        }
-        std::vector<const float*> logits;
-        REQUIRE(engine->step(entries, logits));
-        for (size_t i = 0; i < kBatch; ++i) {
-            const GoldenPrompt& prompt = fixture->prompts()[i];
-            difference.add(std::span(logits[i], engine->vocabulary()),
-                           at == 0 ? prompt.top : prompt.forced_top[at - 1]);
-        }
-    }
-    MESSAGE("mean difference in a batch of 8: " << difference.mean());
-    CHECK(difference.mean() <= kMeanDifferenceMax);
 }
 
 TEST_CASE("prefill in chunks of 1, 7 and 64 has the reference's log-probabilities and equal bits") {

@@ -211,10 +211,12 @@ Result<snapshot::ImageView> MemoryImage::open() const {
 
 EngineFixture::EngineFixture(snapshot::ImageView image, const Options& options)
     : image_(std::move(image)),
-      kv_memory_(options.kv_pages * runtime::kv_page_bytes(image_.layout().hyperparameters)) {
+      kv_memory_(options.kv_pages *
+                 runtime::kv_page_bytes(image_.layout().hyperparameters, options.kv_type)) {
     auto engine =
         runtime::Engine::create(image_, {.kernels = options.kernels,
                                          .threads = options.threads,
+                                         .kv_type = options.kv_type,
                                          .kv_pages = options.kv_pages,
                                          .kv_memory = {kv_memory_.data(), kv_memory_.size()},
                                          .step_tokens_max = options.step_tokens_max});
@@ -224,7 +226,7 @@ EngineFixture::EngineFixture(snapshot::ImageView image, const Options& options)
 
 std::vector<const kernels::KernelTable*> kernel_tables() {
     std::vector<const kernels::KernelTable*> tables;
-    for (const std::string_view name : {"scalar", "avx2", "avx512_vnni"}) {
+    for (const std::string_view name : kernels::kKernelTableNames) {
         if (const auto* table = kernels::find_kernel_table(name)) {
             tables.push_back(table);
         }

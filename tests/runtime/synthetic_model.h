@@ -58,6 +58,7 @@ public:
     struct Options {
         const kernels::KernelTable* kernels = nullptr;
         uint32_t threads = 1;
+        kernels::KvType kv_type = kernels::KvType::kF16;
         uint32_t kv_pages = 64;
         uint32_t step_tokens_max = 512;
     };

@@ -65,6 +65,10 @@ public:
     Result<std::vector<std::string>> images() const override;
     Result<Mapping> read(const loader::ChunkId& id) const override;
     Result<uint64_t> collect() override { return 0; }
+    Result<loader::Garbage> garbage(std::span<const std::string> /*images*/) const override {
+        return loader::Garbage{};
+    }
+    void quarantine(const loader::ChunkId& /*id*/) override {}
     uint64_t stored_bytes() const override { return 0; }
 
     std::span<const std::byte> file(int fd) const { return files_.at(fd); }

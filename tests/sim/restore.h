@@ -70,6 +70,7 @@ public:
     Result<void> evict(const std::string& digest) override { return inner_->evict(digest); }
     bool resident(const std::string& digest) const override { return inner_->resident(digest); }
     uint64_t resident_bytes() const override { return inner_->resident_bytes(); }
+    void set_restore_share(uint32_t percent) override { inner_->set_restore_share(percent); }
 
 private:
     void turn();

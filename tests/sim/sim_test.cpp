@@ -24,6 +24,7 @@ TEST_CASE("the node keeps its promises under every seed, and dies at every named
     }
     CHECK(sum.requests >= sum.seeds * kRequestsMin);
     CHECK(sum.faults >= sum.seeds * kFaultsMin);
+    CHECK(sum.guessed >= 20 * sum.seeds);
 }
 
 TEST_CASE("each run has its requests and its faults") {

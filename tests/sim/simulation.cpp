@@ -500,6 +500,7 @@ Outcome Run::go() {
     for (const auto& attempt : attempts_) {
         outcome.tokens += attempt->relayed;
     }
+    outcome.guessed = world_.guessed;
     outcome.simulated_s = std::chrono::duration<double>(world_.now()).count() - 1;
     outcome.hits = world_.points.hits();
     if (!hopeless_ && open_descriptors() != descriptors) {

@@ -21,6 +21,7 @@ struct Outcome {
     uint32_t faults = 0;
     uint32_t daemon_deaths = 0;
     uint64_t tokens = 0;
+    uint64_t guessed = 0;  // Of them, and of those that nobody got: by speculative decoding.
     double simulated_s = 0;
     PointHits hits;
     std::vector<std::string> failures;

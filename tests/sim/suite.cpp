@@ -43,6 +43,7 @@ void add(SuiteResult& sum, const Outcome& outcome) {
     sum.faults += outcome.faults;
     sum.deaths += outcome.daemon_deaths;
     sum.tokens += outcome.tokens;
+    sum.guessed += outcome.guessed;
     sum.simulated_s += outcome.simulated_s;
     sum.hits.add(outcome.hits);
 }

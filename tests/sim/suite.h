@@ -23,6 +23,7 @@ struct SuiteResult {
     uint64_t faults = 0;
     uint64_t deaths = 0;
     uint64_t tokens = 0;
+    uint64_t guessed = 0;
     double simulated_s = 0;
     PointHits hits;
     std::vector<std::string> failures;  // Each with the command that shows it again.

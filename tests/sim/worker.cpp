@@ -330,6 +330,9 @@ daemon::SendFrames SimulatedWorker::sender() {
 
 Result<void> SimulatedWorker::send(std::span<const Frame> frames) {
     for (const Frame& frame : frames) {
+        if (const auto* step = std::get_if<daemon::StepFrame>(&frame)) {
+            world_.guessed += step->draft_accepted;
+        }
         if (const auto* tokens = std::get_if<daemon::TokensFrame>(&frame)) {
             if (tokens->finish != daemon::Finish::kNone) {
                 submitted_.erase(tokens->id);

@@ -29,6 +29,7 @@ public:
     Draws draws;
     ManualClock clock;
     Points points;
+    uint64_t guessed = 0;  // Tokens of answers that a step had guessed.
 
     Nanoseconds now() const noexcept { return clock.monotonic(); }
     // Events of one moment run in the order in which they were added.

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 
@@ -174,4 +175,30 @@ TEST_CASE("an image that is removed and collected while it is restored fails or 
     const ImageView view = TierFixture::view(*restore.image);
     CHECK(right_chunks(view, image) < image.chunks.size());
     CHECK_FALSE(restore.result.get().ok());
+}
+
+TEST_CASE("an image is neither evicted nor pushed out while it is restored") {
+    TierFixture fixture;
+    const auto image = deploy_image(*fixture.store, kShape, 1);
+    const auto other = deploy_image(*fixture.store, kShape, 100);
+    HostTierOptions options = kOptions;
+    options.budget_bytes = image.bytes.size() + test::kLatchFileBytes;
+    std::atomic<size_t> refused = 0;
+    fixture.create_tier(options, [&](uint64_t number, const loader::RawRead&) {
+        if (number == 3) {  // Nobody but the restore itself holds the image now.
+            const auto evicted = fixture.tier->evict(image.digest);
+            refused += !evicted && evicted.error().code == ErrorCode::kConflict ? 1 : 0;
+            const auto pushing = fixture.start(other.digest);
+            refused += pushing.image == nullptr ? 1 : 0;
+        }
+        return Fault{};
+    });
+    auto restore = fixture.start(image.digest);
+    restore.image.reset();
+    CHECK(restore.result.get().ok());
+    CHECK(refused == 2);
+    auto again = fixture.start(image.digest);
+    REQUIRE(again.image != nullptr);
+    CHECK(again.result.get()->from_memory);
+    CHECK(right_chunks(TierFixture::view(*again.image), image) == image.chunks.size());
 }

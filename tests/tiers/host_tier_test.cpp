@@ -61,6 +61,16 @@ TEST_CASE("an image that is resident is given at once, from memory") {
     CHECK(again.image->complete());
 }
 
+TEST_CASE("a restore that leaves time to others is whole") {
+    TierFixture fixture;
+    const auto image = deploy_image(*fixture.store, kShape, 1);
+    fixture.create_tier(kOptions);
+    fixture.tier->set_restore_share(50);
+    auto restore = fixture.start(image.digest);
+    CHECK(restore.result.get().ok());
+    CHECK(right_chunks(TierFixture::view(*restore.image), image) == image.chunks.size());
+}
+
 TEST_CASE("requests for one image share one restore") {
     TierFixture fixture;
     const auto image = deploy_image(*fixture.store, kShape, 1);

@@ -285,13 +285,27 @@ void Restorer::finish_jobs() {
     }
 }
 
-LoaderThread::LoaderThread(Restorer& restorer)
-    : restorer_(restorer), thread_([this] {
-          while (restorer_.wait()) {
-              restorer_.start_reads();
-              restorer_.finish_read();
-          }
-      }) {}
+void Restorer::rest(Nanoseconds time) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, time, [this] { return stopping_; });
+}
+
+LoaderThread::LoaderThread(Restorer& restorer, RestorePace& pace)
+    : restorer_(restorer), pace_(pace), thread_([this] { run(); }) {}
+
+void LoaderThread::run() {
+    while (restorer_.wait()) {
+        if (pace_.may_read()) {
+            restorer_.start_reads();
+        }
+        restorer_.finish_read();
+        if (restorer_.idle()) {
+            pace_.end_slice();
+        } else if (restorer_.in_flight() == 0) {
+            restorer_.rest(pace_.take_rest());
+        }
+    }
+}
 
 LoaderThread::~LoaderThread() {
     restorer_.stop();

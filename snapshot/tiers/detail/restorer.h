@@ -8,6 +8,7 @@
 #include "loader/chunk_store.h"
 #include "loader/ring.h"
 #include "snapshot/tiers/detail/host_image.h"
+#include "snapshot/tiers/detail/restore_pace.h"
 
 #include <condition_variable>
 #include <deque>
@@ -40,6 +41,11 @@ public:
     bool start_reads();
     // Waits for a read that is in flight, if there is one, and acts on it.
     void finish_read();
+    // Reads that are started and not finished.
+    uint32_t in_flight() const noexcept { return ring_.in_flight(); }
+    bool idle() const noexcept { return jobs_.empty(); }
+    // Waits that long, or until stop() is called.
+    void rest(Nanoseconds time);
 
 private:
     struct Job {
@@ -95,13 +101,16 @@ private:
 // Drives a restorer until it is destroyed; lets running restores end.
 class LoaderThread {
 public:
-    explicit LoaderThread(Restorer& restorer);
+    LoaderThread(Restorer& restorer, RestorePace& pace);
     LoaderThread(const LoaderThread&) = delete;
     LoaderThread& operator=(const LoaderThread&) = delete;
     ~LoaderThread();
 
 private:
+    void run();
+
     Restorer& restorer_;
+    RestorePace& pace_;
     std::thread thread_;
 };
 

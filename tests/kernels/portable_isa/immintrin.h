@@ -1,6 +1,7 @@
-// AVX-512 in portable C++ over AVX2: the intrinsics that kernels/detail/avx512_*.inl uses, written
-// lane by lane from Intel's definitions, under their own names. So kernels/avx512_vnni.cpp,
-// compiled with this folder in front of the compiler's headers, is tested on any machine with AVX2.
+// AVX-512 and AVX-VNNI in portable C++ over AVX2: the intrinsics that kernels/avx512_*.cpp and
+// kernels/avx_vnni.cpp use, written lane by lane from Intel's definitions, under their own names.
+// So these files, compiled with this folder in front of the compiler's headers, are tested on any
+// machine with AVX2.
 // Results are those of the instructions bit for bit, but for scalef's and roundscale's special
 // cases, which only exp_lanes uses. Each is a call: inlined, the kernels' unrolled tiles would take
 // the compiler many minutes.
@@ -10,7 +11,7 @@
 #include <cstring>
 #include_next <immintrin.h>
 
-namespace portable_avx512 {
+namespace portable_isa {
 
 template <typename Lane>
 struct Lanes {
@@ -81,21 +82,9 @@ inline __m512i set_epi32(Ints... from_highest) {
     std::memcpy(&v, p, sizeof v);
     return v;
 }
-[[gnu::noinline]] inline void storeu(void* p, const void* v) {
-    std::memcpy(p, v, 64);
-}
 [[gnu::noinline]] inline __m512 maskz_loadu_ps(__mmask16 m, const void* p) {
     return each<float>([&](int i) {
         float a = 0;
-        if ((m >> i & 1) != 0) {
-            std::memcpy(&a, static_cast<const char*>(p) + 4 * i, 4);
-        }
-        return a;
-    });
-}
-[[gnu::noinline]] inline __m512i maskz_loadu_epi32(__mmask16 m, const void* p) {
-    return each<int32_t>([&](int i) {
-        int32_t a = 0;
         if ((m >> i & 1) != 0) {
             std::memcpy(&a, static_cast<const char*>(p) + 4 * i, 4);
         }
@@ -242,6 +231,12 @@ inline __m512i integers(__m512i a, __m512i b, const Function& function) {
 [[gnu::noinline]] inline __m512i mullo_epi32(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x * y; });
 }
+[[gnu::noinline]] inline __m512i mullo_epi16(__m512i a, __m512i b) {
+    return integers<uint16_t>(a, b, [](uint32_t x, uint32_t y) { return x * y; });
+}
+[[gnu::noinline]] inline __m512i sub_epi16(__m512i a, __m512i b) {
+    return integers<uint16_t>(a, b, [](uint16_t x, uint16_t y) { return x - y; });
+}
 [[gnu::noinline]] inline __m512i max_epu32(__m512i a, __m512i b) {
     return integers<uint32_t>(a, b, [](uint32_t x, uint32_t y) { return x > y ? x : y; });
 }
@@ -273,11 +268,24 @@ inline __m512i integers(__m512i a, __m512i b, const Function& function) {
     }
     return m;
 }
+[[gnu::noinline]] inline __mmask16 cmp_ps_mask(__m512 a, __m512 b, int unordered) {
+    static_cast<void>(unordered);  // The only comparison that the kernels make.
+    const F x(a);
+    const F y(b);
+    uint32_t m = 0;
+    for (int i = 0; i < 16; ++i) {
+        m |= static_cast<uint32_t>(std::isnan(x.lane[i]) || std::isnan(y.lane[i])) << i;
+    }
+    return static_cast<__mmask16>(m);
+}
 [[gnu::noinline]] inline __m512i slli_epi32(__m512i a, unsigned n) {
     return integers<uint32_t>(a, a, [&](uint32_t x, uint32_t) { return x << n; });
 }
 [[gnu::noinline]] inline __m512i srai_epi32(__m512i a, unsigned n) {
     return integers<int32_t>(a, a, [&](int32_t x, int32_t) { return x >> n; });
+}
+[[gnu::noinline]] inline __m512i srli_epi32(__m512i a, unsigned n) {
+    return integers<uint32_t>(a, a, [&](uint32_t x, uint32_t) { return x >> n; });
 }
 [[gnu::noinline]] inline __m512i slli_epi16(__m512i a, unsigned n) {
     return integers<uint16_t>(a, a, [&](uint16_t x, uint16_t) { return x << n; });
@@ -316,6 +324,57 @@ inline __m512i integers(__m512i a, __m512i b, const Function& function) {
 }
 [[gnu::noinline]] inline __m512i dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
     return add_epi32(sum, madd_epi16(a, b));
+}
+// The same for the rows that 256 bits hold.
+template <typename Wide>
+inline __m256i lower_half(const Wide& wide, __m256i sum, __m256i a, __m256i b) {
+    __m512i all[3] = {};
+    std::memcpy(&all[0], &sum, sizeof sum);
+    std::memcpy(&all[1], &a, sizeof a);
+    std::memcpy(&all[2], &b, sizeof b);
+    const __m512i out = wide(all[0], all[1], all[2]);
+    std::memcpy(&sum, &out, sizeof sum);
+    return sum;
+}
+[[gnu::noinline]] inline __m256i dpbusd_epi32_256(__m256i sum, __m256i a, __m256i b) {
+    return lower_half(dpbusd_epi32, sum, a, b);
+}
+[[gnu::noinline]] inline __m256i dpwssd_epi32_256(__m256i sum, __m256i a, __m256i b) {
+    return lower_half(dpwssd_epi32, sum, a, b);
+}
+inline float without_denormal(float a) {
+    return std::fpclassify(a) == FP_SUBNORMAL ? std::copysign(0.0F, a) : a;
+}
+inline float from_bf16(uint16_t bits) {
+    const uint32_t word = static_cast<uint32_t>(bits) << 16;
+    float value = 0;
+    std::memcpy(&value, &word, sizeof value);
+    return without_denormal(value);
+}
+template <typename Pairs>
+[[gnu::noinline]] inline __m512 dpbf16_ps(__m512 sum, const Pairs& a, const Pairs& b) {
+    const F s(sum);
+    const W x(a);
+    const W y(b);
+    return each<float>([&](int i) {
+        float out = without_denormal(s.lane[i]);
+        for (int k = 2 * i + 1; k >= 2 * i; --k) {
+            out = without_denormal(std::fma(from_bf16(x.lane[k]), from_bf16(y.lane[k]), out));
+        }
+        return out;
+    });
+}
+[[gnu::noinline]] inline __m256i cvtneps_pbh(__m512 a) {  // To nearest, ties to even.
+    const F x(a);
+    uint16_t halves[16];
+    for (int i = 0; i < 16; ++i) {
+        const float value = without_denormal(x.lane[i]);
+        uint32_t bits = 0;
+        std::memcpy(&bits, &value, sizeof bits);
+        const uint32_t up = std::isnan(value) ? 0x400000U : 0x7fffU + (bits >> 16 & 1U);
+        halves[i] = static_cast<uint16_t>((std::isnan(value) ? bits | up : bits + up) >> 16);
+    }
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves));
 }
 [[gnu::noinline]] inline __m512 cvtepi32_ps(__m512i a) {
     const I x(a);
@@ -375,84 +434,85 @@ inline __m512i widen(const Vector& a) {
     return out;
 }
 
-}  // namespace portable_avx512
+}  // namespace portable_isa
 
-#define _mm512_set1_ps portable_avx512::set1_ps
-#define _mm512_set1_epi32 portable_avx512::set1_epi32
-#define _mm512_set1_epi16 portable_avx512::set1_epi16
-#define _mm512_set1_epi8 portable_avx512::set1_epi8
-#define _mm512_set4_epi32 portable_avx512::set4_epi32
+#define _mm512_set1_ps portable_isa::set1_ps
+#define _mm512_set1_epi32 portable_isa::set1_epi32
+#define _mm512_set1_epi16 portable_isa::set1_epi16
+#define _mm512_set1_epi8 portable_isa::set1_epi8
+#define _mm512_set4_epi32 portable_isa::set4_epi32
 #undef _mm512_set_epi32
-#define _mm512_set_epi32 portable_avx512::set_epi32
-#define _mm512_setzero_ps() portable_avx512::set1_ps(0)
-#define _mm512_setzero_si512() portable_avx512::set1_epi32(0)
-#define _mm512_loadu_ps portable_avx512::loadu_ps
-#define _mm512_loadu_si512 portable_avx512::loadu_si512
-#define _mm512_storeu_ps(p, v) portable_avx512::mask_storeu_ps(p, 0xffff, v)
-#define _mm512_store_ps(p, v) portable_avx512::mask_storeu_ps(p, 0xffff, v)
-#define _mm512_store_si512(p, v)                     \
-    do {                                             \
-        const __m512i portable_value = v;            \
-        portable_avx512::storeu(p, &portable_value); \
-    } while (false)
-#define _mm512_maskz_loadu_ps portable_avx512::maskz_loadu_ps
-#define _mm512_maskz_loadu_epi32 portable_avx512::maskz_loadu_epi32
-#define _mm512_mask_load_ps portable_avx512::mask_load_ps
-#define _mm512_mask_mov_ps portable_avx512::mask_mov_ps
-#define _mm512_mask_storeu_ps portable_avx512::mask_storeu_ps
-#define _mm256_mask_storeu_epi16 portable_avx512::mask_storeu_epi16_256
-#define _mm512_add_ps portable_avx512::add_ps
-#define _mm512_sub_ps portable_avx512::sub_ps
-#define _mm512_mul_ps portable_avx512::mul_ps
-#define _mm512_div_ps portable_avx512::div_ps
-#define _mm512_max_ps portable_avx512::max_ps
-#define _mm512_min_ps portable_avx512::min_ps
-#define _mm512_fmadd_ps portable_avx512::fmadd_ps
-#define _mm512_fnmadd_ps portable_avx512::fnmadd_ps
-#define _mm512_fmaddsub_ps portable_avx512::fmaddsub_ps
-#define _mm512_scalef_ps portable_avx512::scalef_ps
+#define _mm512_set_epi32 portable_isa::set_epi32
+#define _mm512_setzero_ps() portable_isa::set1_ps(0)
+#define _mm512_setzero_si512() portable_isa::set1_epi32(0)
+#define _mm512_loadu_ps portable_isa::loadu_ps
+#define _mm512_loadu_si512 portable_isa::loadu_si512
+#define _mm512_storeu_ps(p, v) portable_isa::mask_storeu_ps(p, 0xffff, v)
+#define _mm512_maskz_loadu_ps portable_isa::maskz_loadu_ps
+#define _mm512_mask_load_ps portable_isa::mask_load_ps
+#define _mm512_mask_mov_ps portable_isa::mask_mov_ps
+#define _mm512_mask_storeu_ps portable_isa::mask_storeu_ps
+#define _mm256_mask_storeu_epi16 portable_isa::mask_storeu_epi16_256
+#define _mm512_add_ps portable_isa::add_ps
+#define _mm512_sub_ps portable_isa::sub_ps
+#define _mm512_mul_ps portable_isa::mul_ps
+#define _mm512_div_ps portable_isa::div_ps
+#define _mm512_max_ps portable_isa::max_ps
+#define _mm512_min_ps portable_isa::min_ps
+#define _mm512_fmadd_ps portable_isa::fmadd_ps
+#define _mm512_fnmadd_ps portable_isa::fnmadd_ps
+#define _mm512_fmaddsub_ps portable_isa::fmaddsub_ps
+#define _mm512_scalef_ps portable_isa::scalef_ps
 #undef _mm512_roundscale_ps
-#define _mm512_roundscale_ps portable_avx512::roundscale_ps
-#define _mm512_permutexvar_ps portable_avx512::permutexvar_ps
+#define _mm512_roundscale_ps portable_isa::roundscale_ps
+#define _mm512_permutexvar_ps portable_isa::permutexvar_ps
 #undef _mm512_permute_ps
-#define _mm512_permute_ps portable_avx512::permute_ps
-#define _mm512_reduce_add_ps portable_avx512::reduce_add_ps
-#define _mm512_reduce_max_ps portable_avx512::reduce_max_ps
-#define _mm512_reduce_add_epi32 portable_avx512::reduce_add_epi32
-#define _mm512_reduce_max_epu32 portable_avx512::reduce_max_epu32
-#define _mm512_cvtss_f32 portable_avx512::cvtss_f32
-#define _mm512_add_epi32 portable_avx512::add_epi32
-#define _mm512_sub_epi32 portable_avx512::sub_epi32
-#define _mm512_mullo_epi32 portable_avx512::mullo_epi32
-#define _mm512_max_epu32 portable_avx512::max_epu32
-#define _mm512_and_si512 portable_avx512::and_si512
-#define _mm512_or_si512 portable_avx512::or_si512
-#define _mm512_xor_si512 portable_avx512::xor_si512
-#define _mm512_add_epi8 portable_avx512::add_epi8
-#define _mm512_mask_add_epi8 portable_avx512::mask_add_epi8
-#define _mm512_test_epi8_mask portable_avx512::test_epi8_mask
-#define _mm512_slli_epi32 portable_avx512::slli_epi32
-#define _mm512_srai_epi32 portable_avx512::srai_epi32
-#define _mm512_slli_epi16 portable_avx512::slli_epi16
-#define _mm512_srli_epi16 portable_avx512::srli_epi16
-#define _mm512_srl_epi16 portable_avx512::srl_epi16
-#define _mm512_shuffle_epi8 portable_avx512::shuffle_epi8
-#define _mm512_madd_epi16 portable_avx512::madd_epi16
-#define _mm512_dpbusd_epi32 portable_avx512::dpbusd_epi32
-#define _mm512_dpwssd_epi32 portable_avx512::dpwssd_epi32
-#define _mm512_cvtepi32_ps portable_avx512::cvtepi32_ps
-#define _mm512_cvtps_epi32 portable_avx512::cvtps_epi32
-#define _mm512_cvtepi32_epi8 portable_avx512::cvtepi32_epi8
-#define _mm512_cvtepi32_epi16 portable_avx512::cvtepi32_epi16
-#define _mm512_cvtepi8_epi32 portable_avx512::widen<int8_t>
-#define _mm512_cvtepu8_epi32 portable_avx512::widen<uint8_t>
-#define _mm512_cvtepu16_epi32 portable_avx512::widen<uint16_t>
-#define _mm512_cvtph_ps portable_avx512::cvtph_ps
+#define _mm512_permute_ps portable_isa::permute_ps
+#define _mm512_reduce_add_ps portable_isa::reduce_add_ps
+#define _mm512_reduce_max_ps portable_isa::reduce_max_ps
+#define _mm512_reduce_add_epi32 portable_isa::reduce_add_epi32
+#define _mm512_reduce_max_epu32 portable_isa::reduce_max_epu32
+#define _mm512_cvtss_f32 portable_isa::cvtss_f32
+#define _mm512_add_epi32 portable_isa::add_epi32
+#define _mm512_sub_epi32 portable_isa::sub_epi32
+#define _mm512_mullo_epi32 portable_isa::mullo_epi32
+#define _mm512_mullo_epi16 portable_isa::mullo_epi16
+#define _mm512_sub_epi16 portable_isa::sub_epi16
+#define _mm512_max_epu32 portable_isa::max_epu32
+#define _mm512_and_si512 portable_isa::and_si512
+#define _mm512_or_si512 portable_isa::or_si512
+#define _mm512_xor_si512 portable_isa::xor_si512
+#define _mm512_add_epi8 portable_isa::add_epi8
+#define _mm512_mask_add_epi8 portable_isa::mask_add_epi8
+#define _mm512_test_epi8_mask portable_isa::test_epi8_mask
+#define _mm512_slli_epi32 portable_isa::slli_epi32
+#define _mm512_srli_epi32 portable_isa::srli_epi32
+#undef _mm512_cmp_ps_mask
+#define _mm512_cmp_ps_mask portable_isa::cmp_ps_mask
+#define _mm512_srai_epi32 portable_isa::srai_epi32
+#define _mm512_slli_epi16 portable_isa::slli_epi16
+#define _mm512_srli_epi16 portable_isa::srli_epi16
+#define _mm512_srl_epi16 portable_isa::srl_epi16
+#define _mm512_shuffle_epi8 portable_isa::shuffle_epi8
+#define _mm512_dpbusd_epi32 portable_isa::dpbusd_epi32
+#define _mm512_dpwssd_epi32 portable_isa::dpwssd_epi32
+#define _mm256_dpbusd_avx_epi32 portable_isa::dpbusd_epi32_256
+#define _mm256_dpwssd_avx_epi32 portable_isa::dpwssd_epi32_256
+#define _mm512_dpbf16_ps portable_isa::dpbf16_ps
+#define _mm512_cvtneps_pbh portable_isa::cvtneps_pbh
+#define _mm512_cvtepi32_ps portable_isa::cvtepi32_ps
+#define _mm512_cvtps_epi32 portable_isa::cvtps_epi32
+#define _mm512_cvtepi32_epi8 portable_isa::cvtepi32_epi8
+#define _mm512_cvtepi32_epi16 portable_isa::cvtepi32_epi16
+#define _mm512_cvtepi8_epi32 portable_isa::widen<int8_t>
+#define _mm512_cvtepu8_epi32 portable_isa::widen<uint8_t>
+#define _mm512_cvtepu16_epi32 portable_isa::widen<uint16_t>
+#define _mm512_cvtph_ps portable_isa::cvtph_ps
 #undef _mm512_cvtps_ph
-#define _mm512_cvtps_ph(a, rounding) portable_avx512::cvtps_ph(a)
-#define _mm512_broadcast_i32x4 portable_avx512::broadcast_i32x4
+#define _mm512_cvtps_ph(a, rounding) portable_isa::cvtps_ph(a)
+#define _mm512_broadcast_i32x4 portable_isa::broadcast_i32x4
 #undef _mm512_extractf32x8_ps
-#define _mm512_extractf32x8_ps portable_avx512::half
-#define _mm512_castps512_ps256(a) portable_avx512::half(a, 0)
+#define _mm512_extractf32x8_ps portable_isa::half
+#define _mm512_castps512_ps256(a) portable_isa::half(a, 0)
 #define _mm512_castps_si512(a) (__m512i)(a)
 #define _mm512_castsi512_ps(a) (__m512)(a)

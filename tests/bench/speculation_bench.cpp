@@ -1,0 +1,260 @@
+// What speculative decoding brings and costs: the same answers with and without it, in turns, by
+// the batch of a worker. Answers that copy, that edit, and open-ended prose, for 1 and 8 streams;
+// time is counted from when all prompts are computed. One JSON object per case on standard output;
+// the best of the rounds, as other programs of the machine only ever take away.
+//   speculation_bench MODEL.gguf [--threads N] [--rounds 5] [--answer 160] [--streams 1 or 8]
+//                    [--task copy]
+#include "base/clock.h"
+#include "kernels/kernel_table.h"
+#include "runtime/aligned_buffer.h"
+#include "runtime/engine.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "scheduler/batch/batcher.h"
+#include "tests/bench/model_file.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using namespace rekindle;  // NOLINT(google-build-using-namespace): one program.
+using runtime::TokenId;
+using scheduler::SpeculationMode;
+
+constexpr uint32_t kStreamsMax = 8;
+constexpr uint32_t kPages = 256;
+
+constexpr std::string_view kText =
+    "The harbour master writes every arrival into a ledger: the name of the ship, the hour, the "
+    "cargo and the number of her crew. On the third of March the brig Amelia came in with timber "
+    "from Riga and eleven men. On the fourth the schooner Two Brothers came in with salt from "
+    "Setubal and seven men. Nothing else came in that week, for the wind stood in the east.";
+
+struct Task {
+    const char* name;
+    const char* question;
+    bool with_text;
+    float temperature;
+};
+
+constexpr std::array<Task, 4> kTasks{{
+    {"copy", "Repeat the following text word for word.\n\n", true, 0.0F},
+    {"edit", "Repeat the following text, but write Rosalind in place of Amelia.\n\n", true, 0.0F},
+    {"prose", "Write a long story about a lighthouse keeper who finds a letter.", false, 0.8F},
+    {"prose_greedy", "Explain how bread is made, and why it rises.", false, 0.0F},
+}};
+
+struct Arguments {
+    std::string model;
+    uint32_t threads = 2;
+    uint32_t rounds = 5;
+    uint32_t answer = 160;
+    uint32_t streams = 0;  // 0: 1, then 8.
+    std::string task;      // Empty: all.
+};
+
+std::optional<Arguments> parse(int argc, char** argv) {
+    Arguments arguments;
+    if (argc < 2 || argc % 2 != 0) {
+        return std::nullopt;
+    }
+    arguments.model = argv[1];
+    for (int i = 2; i < argc; i += 2) {
+        const std::string_view name = argv[i];
+        if (name == "--task") {
+            arguments.task = argv[i + 1];
+            continue;
+        }
+        uint32_t* const number = name == "--threads"   ? &arguments.threads
+                                 : name == "--rounds"  ? &arguments.rounds
+                                 : name == "--answer"  ? &arguments.answer
+                                 : name == "--streams" ? &arguments.streams
+                                                       : nullptr;
+        if (number == nullptr) {
+            return std::nullopt;
+        }
+        *number = static_cast<uint32_t>(std::stoul(argv[i + 1]));
+    }
+    return arguments;
+}
+
+struct Measured {
+    double seconds = 0;
+    uint32_t tokens = 0;
+    uint32_t steps = 0;
+    uint32_t guesses = 0;
+    uint32_t right = 0;
+    std::vector<scheduler::TokenEvent> events;
+
+    double pace() const { return seconds > 0 ? tokens / seconds : 0; }
+};
+
+class Bench {
+public:
+    Bench(runtime::Engine& engine, const runtime::Tokenizer& tokenizer, uint32_t answer)
+        : engine_(engine), tokenizer_(tokenizer), answer_(answer) {}
+
+    // One batcher for a mode's rounds, as a worker has one: it knows what rows cost.
+    scheduler::Batcher batcher(SpeculationMode mode) const {
+        return scheduler::Batcher(
+            engine_, {.prefix_cache = false,
+                      .speculation = mode,
+                      .clock = &clock_,
+                      .is_end = [this](TokenId token) { return tokenizer_.is_end(token); }});
+    }
+
+    Measured run(scheduler::Batcher& batcher, const Task& task, uint32_t streams,
+                 uint64_t round) const {
+        for (uint32_t i = 0; i < streams; ++i) {
+            const auto submitted =
+                batcher.submit({.id = i,
+                                .prompt = prompt(task, i),
+                                .tokens_max = answer_,
+                                .lease = answer_,
+                                .sampling = {.temperature = task.temperature, .seed = round + i}});
+            if (!submitted) {
+                fmt::print(stderr, "{}\n", submitted.error().message);
+                std::exit(EXIT_FAILURE);
+            }
+        }
+        Measured out;
+        while (out.events.size() < streams && batcher.runnable()) {
+            static_cast<void>(batcher.step(out.events));
+        }
+        const auto before = static_cast<uint32_t>(out.events.size());
+        const Nanoseconds begun = clock_.monotonic();
+        for (; batcher.runnable(); ++out.steps) {
+            static_cast<void>(batcher.step(out.events));
+            out.guesses += batcher.last_step().draft_tokens;
+            out.right += batcher.last_step().draft_accepted;
+        }
+        out.seconds = std::chrono::duration<double>(clock_.monotonic() - begun).count();
+        out.tokens = static_cast<uint32_t>(out.events.size()) - before;
+        return out;
+    }
+
+private:
+    std::vector<TokenId> prompt(const Task& task, uint32_t stream) const {
+        const std::string text = fmt::format(
+            "<|im_start|>system\nYou are assistant number {}.<|im_end|>\n<|im_start|>user\n{}{}"
+            "<|im_end|>\n<|im_start|>assistant\n",
+            stream + 1, task.question, task.with_text ? kText : "");
+        std::vector<TokenId> tokens;
+        auto scratch = tokenizer_.new_scratch();
+        tokenizer_.encode(text, true, scratch, tokens);
+        return tokens;
+    }
+
+    runtime::Engine& engine_;
+    const runtime::Tokenizer& tokenizer_;
+    const uint32_t answer_;
+    SystemClock clock_;
+};
+
+bool same_tokens(const Measured& a, const Measured& b) {
+    for (uint64_t id = 0; id < kStreamsMax; ++id) {
+        std::vector<TokenId> of_a;
+        std::vector<TokenId> of_b;
+        for (const auto& event : a.events) {
+            event.id == id ? of_a.push_back(event.token) : void();
+        }
+        for (const auto& event : b.events) {
+            event.id == id ? of_b.push_back(event.token) : void();
+        }
+        if (of_a != of_b) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool measure(const Bench& bench, const Task& task, uint32_t streams, uint32_t rounds) {
+    auto without = bench.batcher(SpeculationMode::kOff);
+    auto with = bench.batcher(SpeculationMode::kAuto);
+    double off = 0;
+    double on = 0;
+    std::vector<double> ratios;  // Of each round: less troubled by what else the machine does.
+    Measured last;
+    for (uint64_t round = 0; round < rounds; ++round) {
+        // Both orders in turns: whoever comes second finds a warmer machine.
+        const bool first = round % 2 == 0;
+        Measured a = first ? bench.run(without, task, streams, round) : Measured{};
+        Measured b = bench.run(with, task, streams, round);
+        a = first ? std::move(a) : bench.run(without, task, streams, round);
+        if (!same_tokens(a, b)) {
+            fmt::print(stderr, "{}: the answers differ\n", task.name);
+            return false;
+        }
+        off = std::max(off, a.pace());
+        on = std::max(on, b.pace());
+        ratios.push_back(b.pace() / a.pace());
+        last = std::move(b);
+    }
+    std::ranges::sort(ratios);
+    fmt::print(
+        R"({{"task":"{}","streams":{},"off_tok_s":{:.1f},"on_tok_s":{:.1f},"ratio_median":{:.3f},)"
+        R"("tokens":{},"steps":{},"guesses":{},"right":{}}})"
+        "\n",
+        task.name, streams, off, on, ratios[ratios.size() / 2], last.tokens, last.steps,
+        last.guesses, last.right);
+    std::fflush(stdout);
+    return true;
+}
+
+int run(const Arguments& arguments) {
+    const auto model = tests::ModelFile::import(arguments.model);
+    if (!model) {
+        return EXIT_FAILURE;
+    }
+    auto view = model->view();
+    if (!view) {
+        return EXIT_FAILURE;
+    }
+    const auto& table = view->layout().tokenizer;
+    const auto bytes = view->wait(table.offset, table.bytes);
+    const auto tokenizer = runtime::Tokenizer::open(*bytes);
+    runtime::AlignedBuffer<std::byte> kv(
+        kPages * runtime::kv_page_bytes(view->layout().hyperparameters, kernels::KvType::kF16));
+    auto engine = runtime::Engine::create(*view, {.kernels = kernels::select_kernel_table(),
+                                                  .threads = arguments.threads,
+                                                  .kv_pages = kPages,
+                                                  .kv_memory = {kv.data(), kv.size()}});
+    if (!tokenizer || !engine) {
+        fmt::print(stderr, "the model can't be run\n");
+        return EXIT_FAILURE;
+    }
+    const Bench bench(**engine, *tokenizer, arguments.answer);
+    for (const uint32_t streams : {1U, kStreamsMax}) {
+        if (arguments.streams != 0 && arguments.streams != streams) {
+            continue;
+        }
+        for (const Task& task : kTasks) {
+            const bool wanted = arguments.task.empty() || arguments.task == task.name;
+            if (wanted && !measure(bench, task, streams, arguments.rounds)) {
+                return EXIT_FAILURE;
+            }
+        }
+    }
+    return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const auto arguments = parse(argc, argv);
+    if (!arguments) {
+        fmt::print(stderr,
+                   "usage: speculation_bench MODEL.gguf [--threads N] [--rounds 5] "
+                   "[--answer 160] [--streams 1 or 8] [--task NAME]\n");
+        return 2;
+    }
+    return run(*arguments);
+}
