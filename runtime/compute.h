@@ -55,10 +55,13 @@ struct Projection {
 
 class Compute {
 public:
-    Compute(const kernels::KernelTable& kernels, uint32_t threads)
-        : kernels_(kernels), pool_(threads) {}
+    // The pool outlives it.
+    Compute(const kernels::KernelTable& kernels, ThreadPool& pool)
+        : kernels_(kernels), pool_(pool) {}
 
     const kernels::KernelTable& kernels() const noexcept { return kernels_; }
+
+    ThreadPool& threads() noexcept { return pool_; }
 
     // Threads that work from the next region on; at most those that there are.
     void set_threads(uint32_t threads) { pool_.set_threads(threads); }
@@ -110,7 +113,7 @@ private:
     static constexpr uint32_t kTileRowsMax = 8;
 
     const kernels::KernelTable& kernels_;
-    ThreadPool pool_;
+    ThreadPool& pool_;
     OpProfile* profile_ = nullptr;
     std::vector<uint32_t> tile_ends_;  // Of the product in progress.
 };

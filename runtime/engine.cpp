@@ -27,7 +27,9 @@ public:
           step_tokens_max_(options.step_tokens_max),
           pool_(options.kv_memory, options.kv_pages, kv_page_bytes(config.base, options.kv_type),
                 options.kv_table),
-          compute_(*options.kernels, options.threads),
+          own_pool_(options.pool == nullptr ? std::make_unique<ThreadPool>(options.threads)
+                                            : nullptr),
+          compute_(*options.kernels, threads_of(options)),
           model_(config, std::move(weights), compute_,
                  {.rows_max = options.step_tokens_max, .kv_type = options.kv_type}) {}
 
@@ -51,6 +53,8 @@ public:
 
     void set_threads(uint32_t threads) override { compute_.set_threads(threads); }
 
+    ThreadPool* threads() noexcept override { return &compute_.threads(); }
+
     void set_profile(OpProfile* profile) override { compute_.set_profile(profile); }
 
     Nanoseconds waited() const noexcept override { return model_.weights().waited(); }
@@ -66,12 +70,17 @@ private:
         return static_cast<uint32_t>(std::min<uint64_t>({asked, h.context, pool_positions}));
     }
 
+    ThreadPool& threads_of(const EngineOptions& options) const noexcept {
+        return options.pool == nullptr ? *own_pool_ : *options.pool;
+    }
+
     void append_rows(const StepEntry& entry);
 
     const uint32_t context_max_;
     const uint32_t vocabulary_;
     const uint32_t step_tokens_max_;
     KvPool pool_;
+    const std::unique_ptr<ThreadPool> own_pool_;
     Compute compute_;
     Llama model_;
     StepRows rows_;

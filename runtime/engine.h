@@ -18,9 +18,14 @@
 
 namespace rekindle::runtime {
 
+class ThreadPool;
+
 struct EngineOptions {
     const kernels::KernelTable* kernels = nullptr;
     uint32_t threads = 1;
+    // The threads of another engine, which outlives this one and never computes at the same time;
+    // null: `threads` of its own.
+    ThreadPool* pool = nullptr;
     uint32_t context_max = 0;  // Positions per sequence; 0 takes the model's own.
     kernels::KvType kv_type = kernels::KvType::kF16;
     uint32_t kv_pages = 0;  // Pages of kPageTokens positions in the pool.
@@ -69,6 +74,8 @@ public:
     // Compute threads from the next step on: 1 to EngineOptions::threads; more is taken as that.
     // Never changes a bit of the results.
     virtual void set_threads(uint32_t threads) = 0;
+    // For EngineOptions::pool of another engine; null when it has none to share.
+    virtual ThreadPool* threads() noexcept = 0;
     // Times the operations of later steps; null (as at first): none. The steps take a little
     // longer.
     virtual void set_profile(OpProfile* profile) = 0;

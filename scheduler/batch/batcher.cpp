@@ -178,6 +178,9 @@ void Batcher::State::requeue_preempted() {
         if (!sequence->kv->pages().empty()) {
             continue;
         }
+        if (sequence->draft != nullptr) {
+            sequence->draft->model_kv.reset();
+        }
         const auto before = std::ranges::lower_bound(
             waiting, sequence->arrival, {}, [](const auto& other) { return other->arrival; });
         waiting.insert(before, std::move(sequence));
@@ -267,10 +270,15 @@ void Batcher::State::sample(Sequence& sequence, std::span<const float* const> ro
         ++right;
     }
     sequence.kv->truncate(sequence.token_count() - 1);
+    speculation.settle(sequence);
     if (rows.size() > 1) {
+        const auto guesses = static_cast<uint32_t>(rows.size()) - 1;
+        const bool of_model = sequence.draft->source == GuessSource::kModel;
         ++last.drafts;
-        last.draft_tokens += static_cast<uint32_t>(rows.size()) - 1;
+        last.draft_tokens += guesses;
         last.draft_accepted += right;
+        last.model_tokens += of_model ? guesses : 0;
+        last.model_accepted += of_model ? right : 0;
     }
 }
 
@@ -284,6 +292,18 @@ Batcher::Batcher(runtime::Engine& engine, BatcherLimits limits)
     : state_(std::make_unique<State>(engine, std::move(limits))) {}
 
 Batcher::~Batcher() = default;
+
+Result<void> Batcher::attach_draft(runtime::Engine& draft) {
+    if (draft.vocabulary() != state_->engine.vocabulary()) {
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("the draft model has {} tokens in its vocabulary, the model {}",
+                                 draft.vocabulary(), state_->engine.vocabulary())};
+    }
+    const DraftModel::Options options{.prefix_cache = state_->limits.prefix_cache,
+                                      .clock = state_->limits.clock};
+    state_->speculation.attach(std::make_unique<DraftModel>(draft, options));
+    return {};
+}
 
 Result<void> Batcher::submit(SequenceRequest request) {
     auto checked = state_->check(request);
@@ -357,6 +377,9 @@ Result<void> Batcher::step(std::vector<TokenEvent>& events) {
         return computed;
     }
     state_->commit(logits, events);
+    const DraftModelWork work = state_->speculation.take_model_work();
+    state_->last.model_rows = work.rows;
+    state_->last.model_time = work.time;
     state_->admit();
     return {};
 }

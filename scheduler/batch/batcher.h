@@ -81,12 +81,21 @@ struct StepWork {
     uint32_t drafts = 0;          // Sequences that computed guesses.
     uint32_t draft_tokens = 0;    // Guesses.
     uint32_t draft_accepted = 0;  // Of them, those that were right: tokens of answers.
+    // Of the guesses and the right ones, those of the draft model.
+    uint32_t model_tokens = 0;
+    uint32_t model_accepted = 0;
+    uint32_t model_rows = 0;   // Tokens that the draft model computed, of texts and of guesses.
+    Nanoseconds model_time{};  // Of its steps.
 };
 
 class Batcher {
 public:
     Batcher(runtime::Engine& engine, BatcherLimits limits);
     ~Batcher();
+
+    // Guesses come from `draft`, too, from now on; it outlives the batcher. kInvalidArgument when
+    // its vocabulary is of another size. Once.
+    Result<void> attach_draft(runtime::Engine& draft);
 
     // kOverloaded when the queue is full; kTooLarge when the prompt can never fit.
     Result<void> submit(SequenceRequest request);

@@ -37,6 +37,12 @@ struct Sequence {
     // Guesses among the planned tokens: they are not in `tokens`.
     uint32_t drafts() const noexcept { return draft == nullptr ? 0 : draft->taken; }
 
+    // As many as it may still sample beside the token that comes anyway.
+    uint32_t guesses_max() const noexcept {
+        const uint32_t left = request.tokens_max - sampled();
+        return std::min({kDraftTokensMax, lease - 1, left - 1});
+    }
+
     // The last sampled token is never computed, so it needs no position.
     uint32_t positions_max() const noexcept { return prompt_tokens() + request.tokens_max - 1; }
 

@@ -20,6 +20,9 @@ public:
     // Of a step of `rows` (1 to kRowsMax), in a unit that all sizes share.
     double of(uint32_t rows) const noexcept;
 
+    // The same in nanoseconds; 0 before anything was measured.
+    double ns_of(uint32_t rows) const noexcept { return pace_ns_ * of(rows); }
+
     // A step of `rows`, each with logits, took so long; more than kRowsMax are ignored.
     void measured(uint32_t rows, Nanoseconds time) noexcept;
 

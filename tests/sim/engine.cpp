@@ -45,6 +45,7 @@ public:
 
     Nanoseconds waited() const noexcept override { return {}; }
     void set_threads(uint32_t /*threads*/) override {}
+    runtime::ThreadPool* threads() noexcept override { return nullptr; }
 
     Result<void> step(std::span<const runtime::StepEntry> entries,
                       std::vector<const float*>& logits) override {
