@@ -1,9 +1,10 @@
 // What speculative decoding brings and costs: the same answers with and without it, in turns, by
 // the batch of a worker. Answers that copy, that edit, and open-ended prose, for 1 and 8 streams;
 // time is counted from when all prompts are computed. One JSON object per case on standard output;
-// the best of the rounds, as other programs of the machine only ever take away.
-//   speculation_bench MODEL.gguf [--threads N] [--rounds 5] [--answer 160] [--streams 1 or 8]
-//                    [--task copy]
+// the best of the rounds, as other programs of the machine only ever take away. With a draft model
+// (draft_pair.py makes one) "on" has its guesses too, and is compared with "text", which has not.
+//   speculation_bench MODEL.gguf [--draft DRAFT.gguf] [--threads N] [--rounds 5] [--answer 160]
+//                    [--streams 1 or 8] [--task copy]
 #include "base/clock.h"
 #include "kernels/kernel_table.h"
 #include "runtime/aligned_buffer.h"
@@ -18,9 +19,11 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -59,6 +62,7 @@ struct Arguments {
     uint32_t answer = 160;
     uint32_t streams = 0;  // 0: 1, then 8.
     std::string task;      // Empty: all.
+    std::string draft;     // Empty: none.
 };
 
 std::optional<Arguments> parse(int argc, char** argv) {
@@ -69,8 +73,8 @@ std::optional<Arguments> parse(int argc, char** argv) {
     arguments.model = argv[1];
     for (int i = 2; i < argc; i += 2) {
         const std::string_view name = argv[i];
-        if (name == "--task") {
-            arguments.task = argv[i + 1];
+        if (name == "--task" || name == "--draft") {
+            (name == "--task" ? arguments.task : arguments.draft) = argv[i + 1];
             continue;
         }
         uint32_t* const number = name == "--threads"   ? &arguments.threads
@@ -92,6 +96,9 @@ struct Measured {
     uint32_t steps = 0;
     uint32_t guesses = 0;
     uint32_t right = 0;
+    uint32_t of_draft = 0;  // Guesses.
+    uint32_t of_draft_right = 0;
+    double draft_seconds = 0;
     std::vector<scheduler::TokenEvent> events;
 
     double pace() const { return seconds > 0 ? tokens / seconds : 0; }
@@ -103,12 +110,19 @@ public:
         : engine_(engine), tokenizer_(tokenizer), answer_(answer) {}
 
     // One batcher for a mode's rounds, as a worker has one: it knows what rows cost.
-    scheduler::Batcher batcher(SpeculationMode mode) const {
-        return scheduler::Batcher(
-            engine_, {.prefix_cache = false,
-                      .speculation = mode,
-                      .clock = &clock_,
-                      .is_end = [this](TokenId token) { return tokenizer_.is_end(token); }});
+    std::unique_ptr<scheduler::Batcher> batcher(SpeculationMode mode,
+                                                runtime::Engine* draft) const {
+        auto batcher = std::make_unique<scheduler::Batcher>(
+            engine_, scheduler::BatcherLimits{
+                         .prefix_cache = false,
+                         .speculation = mode,
+                         .clock = &clock_,
+                         .is_end = [this](TokenId token) { return tokenizer_.is_end(token); }});
+        if (draft != nullptr && !batcher->attach_draft(*draft)) {
+            fmt::print(stderr, "the draft has another vocabulary than the model\n");
+            std::exit(EXIT_FAILURE);
+        }
+        return batcher;
     }
 
     Measured run(scheduler::Batcher& batcher, const Task& task, uint32_t streams,
@@ -135,6 +149,10 @@ public:
             static_cast<void>(batcher.step(out.events));
             out.guesses += batcher.last_step().draft_tokens;
             out.right += batcher.last_step().draft_accepted;
+            out.of_draft += batcher.last_step().model_tokens;
+            out.of_draft_right += batcher.last_step().model_accepted;
+            out.draft_seconds +=
+                std::chrono::duration<double>(batcher.last_step().model_time).count();
         }
         out.seconds = std::chrono::duration<double>(clock_.monotonic() - begun).count();
         out.tokens = static_cast<uint32_t>(out.events.size()) - before;
@@ -176,69 +194,121 @@ bool same_tokens(const Measured& a, const Measured& b) {
     return true;
 }
 
-bool measure(const Bench& bench, const Task& task, uint32_t streams, uint32_t rounds) {
-    auto without = bench.batcher(SpeculationMode::kOff);
-    auto with = bench.batcher(SpeculationMode::kAuto);
-    double off = 0;
-    double on = 0;
-    std::vector<double> ratios;  // Of each round: less troubled by what else the machine does.
-    Measured last;
-    for (uint64_t round = 0; round < rounds; ++round) {
-        // Both orders in turns: whoever comes second finds a warmer machine.
-        const bool first = round % 2 == 0;
-        Measured a = first ? bench.run(without, task, streams, round) : Measured{};
-        Measured b = bench.run(with, task, streams, round);
-        a = first ? std::move(a) : bench.run(without, task, streams, round);
-        if (!same_tokens(a, b)) {
-            fmt::print(stderr, "{}: the answers differ\n", task.name);
-            return false;
-        }
-        off = std::max(off, a.pace());
-        on = std::max(on, b.pace());
-        ratios.push_back(b.pace() / a.pace());
-        last = std::move(b);
+// The ways to answer that are compared.
+struct Way {
+    const char* name;
+    std::unique_ptr<scheduler::Batcher> batcher;
+    double best = 0;               // Tokens a second.
+    std::vector<double> ratios{};  // Of each round to the first way's.
+    Measured last{};
+};
+
+std::vector<Way> ways_of(const Bench& bench, runtime::Engine* draft) {
+    std::vector<Way> ways;
+    ways.push_back({.name = "off", .batcher = bench.batcher(SpeculationMode::kOff, nullptr)});
+    if (draft != nullptr) {
+        ways.push_back({.name = "text", .batcher = bench.batcher(SpeculationMode::kAuto, nullptr)});
     }
-    std::ranges::sort(ratios);
-    fmt::print(
-        R"({{"task":"{}","streams":{},"off_tok_s":{:.1f},"on_tok_s":{:.1f},"ratio_median":{:.3f},)"
-        R"("tokens":{},"steps":{},"guesses":{},"right":{}}})"
-        "\n",
-        task.name, streams, off, on, ratios[ratios.size() / 2], last.tokens, last.steps,
-        last.guesses, last.right);
+    ways.push_back({.name = "on", .batcher = bench.batcher(SpeculationMode::kAuto, draft)});
+    return ways;
+}
+
+void print(const Task& task, uint32_t streams, std::vector<Way>& ways) {
+    fmt::print(R"({{"task":"{}","streams":{})", task.name, streams);
+    for (Way& way : ways) {
+        std::ranges::sort(way.ratios);
+        fmt::print(R"(,"{}_tok_s":{:.1f},"{}_ratio_median":{:.3f})", way.name, way.best, way.name,
+                   way.ratios[way.ratios.size() / 2]);
+    }
+    const Measured& last = ways.back().last;
+    fmt::print(R"(,"tokens":{},"steps":{},"guesses":{},"right":{},"of_draft":{},)"
+               R"("of_draft_right":{},"draft_share":{:.4f}}})"
+               "\n",
+               last.tokens, last.steps, last.guesses, last.right, last.of_draft,
+               last.of_draft_right, last.draft_seconds / last.seconds);
     std::fflush(stdout);
+}
+
+bool measure(const Bench& bench, const Task& task, const Arguments& arguments, uint32_t streams,
+             runtime::Engine* draft) {
+    std::vector<Way> ways = ways_of(bench, draft);
+    for (uint64_t round = 0; round < arguments.rounds; ++round) {
+        // Both orders in turns: whoever comes later finds a warmer machine.
+        for (size_t i = 0; i < ways.size(); ++i) {
+            Way& way = ways[round % 2 == 0 ? i : ways.size() - 1 - i];
+            way.last = bench.run(*way.batcher, task, streams, round);
+            way.best = std::max(way.best, way.last.pace());
+        }
+        for (Way& way : ways) {
+            if (!same_tokens(ways[0].last, way.last)) {
+                fmt::print(stderr, "{}: the answers differ\n", task.name);
+                return false;
+            }
+            way.ratios.push_back(way.last.pace() / ways[0].last.pace());
+        }
+    }
+    print(task, streams, ways);
+    return true;
+}
+
+// A model file, opened.
+struct Opened {
+    std::optional<tests::ModelFile> file;
+    std::optional<snapshot::ImageView> view;
+    runtime::AlignedBuffer<std::byte> kv;
+    std::unique_ptr<runtime::Engine> engine;
+};
+
+// Its threads are those of `beside`, if there is one.
+bool open(Opened& opened, const std::string& path, uint32_t threads, runtime::Engine* beside) {
+    opened.file = tests::ModelFile::import(path);
+    if (!opened.file) {
+        return false;
+    }
+    auto view = opened.file->view();
+    if (!view) {
+        return false;
+    }
+    opened.view.emplace(std::move(view).value());
+    const auto& facts = opened.view->layout().hyperparameters;
+    opened.kv = runtime::AlignedBuffer<std::byte>(
+        kPages * runtime::kv_page_bytes(facts, kernels::KvType::kF16));
+    auto engine = runtime::Engine::create(*opened.view,
+                                          {.kernels = kernels::select_kernel_table(),
+                                           .threads = threads,
+                                           .pool = beside == nullptr ? nullptr : beside->threads(),
+                                           .kv_pages = kPages,
+                                           .kv_memory = {opened.kv.data(), opened.kv.size()}});
+    if (!engine) {
+        fmt::print(stderr, "{}: {}\n", path, engine.error().message);
+        return false;
+    }
+    opened.engine = std::move(engine).value();
     return true;
 }
 
 int run(const Arguments& arguments) {
-    const auto model = tests::ModelFile::import(arguments.model);
-    if (!model) {
+    Opened model;
+    Opened draft;
+    if (!open(model, arguments.model, arguments.threads, nullptr) ||
+        (!arguments.draft.empty() &&
+         !open(draft, arguments.draft, arguments.threads, model.engine.get()))) {
         return EXIT_FAILURE;
     }
-    auto view = model->view();
-    if (!view) {
-        return EXIT_FAILURE;
-    }
-    const auto& table = view->layout().tokenizer;
-    const auto bytes = view->wait(table.offset, table.bytes);
+    const auto& table = model.view->layout().tokenizer;
+    const auto bytes = model.view->wait(table.offset, table.bytes);
     const auto tokenizer = runtime::Tokenizer::open(*bytes);
-    runtime::AlignedBuffer<std::byte> kv(
-        kPages * runtime::kv_page_bytes(view->layout().hyperparameters, kernels::KvType::kF16));
-    auto engine = runtime::Engine::create(*view, {.kernels = kernels::select_kernel_table(),
-                                                  .threads = arguments.threads,
-                                                  .kv_pages = kPages,
-                                                  .kv_memory = {kv.data(), kv.size()}});
-    if (!tokenizer || !engine) {
-        fmt::print(stderr, "the model can't be run\n");
+    if (!tokenizer) {
         return EXIT_FAILURE;
     }
-    const Bench bench(**engine, *tokenizer, arguments.answer);
+    const Bench bench(*model.engine, *tokenizer, arguments.answer);
     for (const uint32_t streams : {1U, kStreamsMax}) {
         if (arguments.streams != 0 && arguments.streams != streams) {
             continue;
         }
         for (const Task& task : kTasks) {
             const bool wanted = arguments.task.empty() || arguments.task == task.name;
-            if (wanted && !measure(bench, task, streams, arguments.rounds)) {
+            if (wanted && !measure(bench, task, arguments, streams, draft.engine.get())) {
                 return EXIT_FAILURE;
             }
         }
@@ -252,8 +322,8 @@ int main(int argc, char** argv) {
     const auto arguments = parse(argc, argv);
     if (!arguments) {
         fmt::print(stderr,
-                   "usage: speculation_bench MODEL.gguf [--threads N] [--rounds 5] "
-                   "[--answer 160] [--streams 1 or 8] [--task NAME]\n");
+                   "usage: speculation_bench MODEL.gguf [--draft DRAFT.gguf] [--threads N] "
+                   "[--rounds 5] [--answer 160] [--streams 1 or 8] [--task NAME]\n");
         return 2;
     }
     return run(*arguments);
