@@ -5,6 +5,7 @@
 #include "cli/verb.h"
 
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 
 namespace rekindle::cli {
 
@@ -30,6 +31,17 @@ std::string tier_text(const json::object& deployment) {
     return arriving ? "restoring" : text_member(deployment, "tier");
 }
 
+// How many of the guesses that were computed were right; "-" before there were any.
+std::string guessed_text(const json::object& deployment) {
+    const json::value* guesses = deployment.if_contains("guesses");
+    if (guesses == nullptr || !guesses->is_object()) {
+        return "-";
+    }
+    const uint64_t computed = count_member(guesses->get_object(), "computed");
+    const uint64_t right = count_member(guesses->get_object(), "right");
+    return computed == 0 ? "-" : fmt::format("{} %", 100 * right / computed);
+}
+
 std::vector<std::string> row_of(const json::object& deployment) {
     const uint64_t pid = count_member(deployment, "worker_pid");
     return {text_member(deployment, "name"),
@@ -37,6 +49,7 @@ std::vector<std::string> row_of(const json::object& deployment) {
             format_bytes(count_member(deployment, "resident_bytes")),
             std::to_string(count_member(deployment, "active_requests")),
             idle_text(deployment),
+            guessed_text(deployment),
             pid == 0 ? "-" : std::to_string(pid)};
 }
 
@@ -76,6 +89,7 @@ public:
                                        {"MEMORY", true},
                                        {"REQUESTS", true},
                                        {"IDLE FOR", true},
+                                       {"GUESSED", true},
                                        {"PID", true}},
                                       rows));
     }

@@ -135,7 +135,13 @@ api::Deployment wire_form(const DeploymentInfo& info) {
                         .resident_bytes = info.resident_bytes,
                         .active_requests = info.active_requests,
                         .worker_pid = info.worker_pid,
-                        .restoring = info.restoring};
+                        .restoring = info.restoring,
+                        .guesses = {.computed = info.guesses.computed,
+                                    .right = info.guesses.right,
+                                    .of_draft = info.guesses.of_draft,
+                                    .of_draft_right = info.guesses.of_draft_right},
+                        .draft_image = info.draft_image,
+                        .draft_state = info.draft_state};
     out.aliases = info.aliases;
     if (info.idle_for) {
         out.idle_ms = info.idle_for->count();

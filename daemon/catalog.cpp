@@ -189,7 +189,9 @@ Result<void> Catalog::remove(const std::string& name) {
 }
 
 bool Catalog::uses_image(std::string_view digest) const noexcept {
-    const auto names = [digest](const DeploymentRecord& record) { return record.image == digest; };
+    const auto names = [digest](const DeploymentRecord& record) {
+        return record.names_image(digest);
+    };
     return std::any_of(entries_.begin(), entries_.end(), [&names](const DeploymentEntry& entry) {
         return names(entry.current) ||
                std::any_of(entry.history.begin(), entry.history.end(), names);

@@ -24,6 +24,12 @@ using api::is_deployment_name;
 inline constexpr size_t kHistoryMax = 5;         // Earlier revisions of one name.
 inline constexpr size_t kHandAliasesMax = 1024;  // Of a node.
 
+// Of the image that runtime.draft names.
+struct DraftFacts {
+    uint64_t image_bytes = 0;
+    uint32_t kv_permille = 0;  // Of the KV memory: so both models have as many pages.
+};
+
 // One revision of a deployment.
 struct DeploymentRecord {
     std::string name;
@@ -35,6 +41,12 @@ struct DeploymentRecord {
     std::string architecture;  // Facts of the image, for listings.
     uint64_t image_bytes = 0;
     uint32_t context_max = 0;
+    DraftFacts draft;
+
+    // As model or as draft.
+    bool names_image(std::string_view digest) const noexcept {
+        return image == digest || manifest.draft_image() == digest;
+    }
 };
 
 // The record of `manifest` with `image` as its model; facts of the image are left to the caller.

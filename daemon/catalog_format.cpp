@@ -19,14 +19,19 @@ constexpr int64_t kVersion = 2;
 constexpr int64_t kAliasVersion = 1;
 
 json::object to_json(const DeploymentRecord& record) {
-    return {{"manifest", record.manifest.fields},
-            {"revision", record.revision},
-            {"image", record.image},
-            {"source", record.source},
-            {"created_unix_s", record.created_unix_s},
-            {"architecture", record.architecture},
-            {"image_bytes", record.image_bytes},
-            {"context_max", record.context_max}};
+    json::object out{{"manifest", record.manifest.fields},
+                     {"revision", record.revision},
+                     {"image", record.image},
+                     {"source", record.source},
+                     {"created_unix_s", record.created_unix_s},
+                     {"architecture", record.architecture},
+                     {"image_bytes", record.image_bytes},
+                     {"context_max", record.context_max}};
+    if (!record.manifest.draft.empty()) {
+        out["draft"] = json::object{{"image_bytes", record.draft.image_bytes},
+                                    {"kv_permille", record.draft.kv_permille}};
+    }
+    return out;
 }
 
 // Takes members out of one record and remembers the first fault.
@@ -79,6 +84,23 @@ void read_image_facts(RecordReader& reader, DeploymentRecord& record) {
     record.context_max = reader.number<uint32_t>("context_max");
 }
 
+Result<void> read_draft(const json::object& object, DeploymentRecord& record) {
+    if (record.manifest.draft.empty()) {
+        return {};
+    }
+    const json::value* draft = object.if_contains("draft");
+    if (draft == nullptr || !draft->is_object() || record.manifest.draft_image().empty()) {
+        return corrupt("the manifest names a draft, and the record has no facts of its image");
+    }
+    RecordReader reader(draft->get_object());
+    record.draft.image_bytes = reader.number<uint64_t>("image_bytes");
+    record.draft.kv_permille = reader.number<uint32_t>("kv_permille");
+    if (reader.fault().empty() && record.draft.kv_permille >= 1000) {
+        return corrupt("draft: \"kv_permille\" is not below 1000");
+    }
+    return reader.fault().empty() ? Result<void>() : corrupt("draft: " + reader.fault());
+}
+
 Result<DeploymentRecord> read_record(const json::value& value) {
     if (!value.is_object() || !value.get_object().contains("manifest")) {
         return corrupt("\"manifest\" is missing");
@@ -97,6 +119,9 @@ Result<DeploymentRecord> read_record(const json::value& value) {
     read_image_facts(reader, record);
     if (!reader.fault().empty()) {
         return corrupt(reader.fault());
+    }
+    if (const auto drafted = read_draft(object, record); !drafted) {
+        return drafted.error();
     }
     if (record.manifest.image() != record.image) {
         return corrupt("manifest and record name different images");

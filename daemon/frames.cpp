@@ -212,6 +212,8 @@ void fields(Coder& code, F& frame) {
     } else if constexpr (std::is_same_v<Plain, StepFrame>) {
         code(frame.step_us), code(frame.wait_us), code(frame.sequences), code(frame.tokens);
         code(frame.drafts), code(frame.draft_tokens), code(frame.draft_accepted);
+        code(frame.model_tokens), code(frame.model_accepted), code(frame.model_rows);
+        code(frame.model_us);
         code(frame.waiting), code(frame.pages_used), code(frame.pages_total);
     } else if constexpr (std::is_same_v<Plain, CoresFrame>) {
         code(frame.threads);
@@ -221,7 +223,10 @@ void fields(Coder& code, F& frame) {
     } else if constexpr (std::is_same_v<Plain, BenchedFrame>) {
         code(frame.code), code(frame.error), code(frame.prefill), code(frame.decode);
         code(frame.memory_bytes_per_second), code(frame.int8_per_second), code(frame.ops);
-    } else if constexpr (std::is_same_v<Plain, FailedFrame>) {
+    } else if constexpr (std::is_same_v<Plain, AssignDraftFrame>) {
+        code(frame.index_json), code(frame.extent_bytes), code(frame.kv_bytes);
+    } else if constexpr (std::is_same_v<Plain, FailedFrame> ||
+                         std::is_same_v<Plain, DraftAssignedFrame>) {
         code(frame.code), code(frame.error);
     } else {
         static_assert(std::is_same_v<Plain, RefuseFrame> || std::is_same_v<Plain, CancelFrame>);
@@ -239,6 +244,8 @@ bool is_plausible(const StepFrame& step) noexcept {
            step.drafts <= step.sequences && step.drafts <= step.draft_tokens &&
            step.draft_accepted <= step.draft_tokens &&
            step.draft_tokens <= step.tokens - step.sequences &&
+           step.model_tokens <= step.draft_tokens && step.model_accepted <= step.draft_accepted &&
+           step.model_accepted <= step.model_tokens && step.model_us <= step.step_us &&
            step.pages_used <= step.pages_total && step.wait_us <= step.step_us;
 }
 

@@ -1,9 +1,10 @@
 // The wire between rekindled and a worker: a Unix stream socket that carries frames of a fixed
-// header {u32 type, u32 payload bytes} and a little-endian payload. Descriptors travel with the
-// Assign frame alone. Both sides treat the other as hostile: every length is bounded, every enum
+// header {u32 type, u32 payload bytes} and a little-endian payload. Descriptors travel with Assign
+// and AssignDraft alone. Both sides treat the other as hostile: every length is bounded, every enum
 // checked, and a frame that does not parse ends the connection (rekindled kills the worker).
 // The conversation: Hello ← worker; Assign → ; Assigned ←; then for each request Submit →,
 // Tokenized ←, Go or Refuse →, Tokens ← …, with Lease → to continue and Cancel → to stop.
+// AssignDraft → may come at any time after Assign, once; DraftAssigned ← answers it.
 // A worker that is to be measured gets Bench → in place of requests, and answers each with Benched
 // ←.
 #pragma once
@@ -23,7 +24,7 @@ inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
 // Raised with every change of a frame: daemon and worker of different builds refuse each other.
-inline constexpr uint32_t kWireProtocol = 8;
+inline constexpr uint32_t kWireProtocol = 9;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
@@ -53,6 +54,20 @@ struct AssignedFrame {
     uint32_t context_max = 0;
     uint32_t vocabulary = 0;
     bool has_template = false;
+};
+
+// rekindled → worker, once, when the draft model's image is whole: it guesses from now on.
+// Descriptors: latches, KV memory, then the extents in order.
+struct AssignDraftFrame {
+    std::string index_json;
+    std::vector<uint64_t> extent_bytes;
+    uint64_t kv_bytes = 0;
+};
+
+// Worker → rekindled: whether the draft model can guess for the model.
+struct DraftAssignedFrame {
+    ErrorCode code = ErrorCode::kInternal;
+    std::string error;  // Empty: success.
 };
 
 inline constexpr uint32_t kLogitBiasMax = 1024;  // Entries; OpenAI's own documents speak of 300.
@@ -177,6 +192,12 @@ struct StepFrame {
     uint32_t drafts = 0;
     uint32_t draft_tokens = 0;
     uint32_t draft_accepted = 0;
+    // Of the guesses and the right ones, those of the draft model; tokens that it computed, and how
+    // long it took of step_us.
+    uint32_t model_tokens = 0;
+    uint32_t model_accepted = 0;
+    uint32_t model_rows = 0;
+    uint32_t model_us = 0;
     uint32_t waiting = 0;  // Sequences that have no place in the batch yet.
     uint32_t pages_used = 0;
     uint32_t pages_total = 0;  // At least pages_used.
@@ -222,9 +243,10 @@ struct BenchedFrame {
     std::vector<BenchOpItem> ops;          // At most kBenchOpsMax; of the answers if there are any.
 };
 
-using Frame = std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame,
-                           GoFrame, RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame,
-                           StepFrame, CoresFrame, BenchFrame, BenchedFrame>;
+using Frame =
+    std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame, GoFrame,
+                 RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame, StepFrame,
+                 CoresFrame, BenchFrame, BenchedFrame, AssignDraftFrame, DraftAssignedFrame>;
 
 // Header and payload.
 std::vector<std::byte> encode_frame(const Frame& frame);

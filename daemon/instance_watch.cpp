@@ -81,7 +81,15 @@ void InstanceWatch::step(const StepFrame& step) {
                                  .tokens = step.tokens,
                                  .drafts = step.drafts,
                                  .draft_tokens = step.draft_tokens,
-                                 .draft_accepted = step.draft_accepted});
+                                 .draft_accepted = step.draft_accepted,
+                                 .model_tokens = step.model_tokens,
+                                 .model_accepted = step.model_accepted,
+                                 .model_rows = step.model_rows,
+                                 .model_time = std::chrono::microseconds(step.model_us)});
+    guesses_.computed += step.draft_tokens;
+    guesses_.right += step.draft_accepted;
+    guesses_.of_draft += step.model_tokens;
+    guesses_.of_draft_right += step.model_accepted;
 }
 
 void InstanceWatch::worker_ended() {

@@ -4,6 +4,7 @@
 #pragma once
 #include "base/clock.h"
 #include "daemon/frames.h"
+#include "daemon/node.h"
 #include "daemon/watch.h"
 
 #include <chrono>
@@ -45,6 +46,9 @@ public:
     // Its worker is kept for nobody from now on, or no longer.
     void idle(bool idle_now);
 
+    // Of this revision, since the daemon's start.
+    const GuessTotals& guesses() const noexcept { return guesses_; }
+
     void refresh(const RequestsNow& now);
     // A sentence when nothing comes although something could.
     std::optional<std::string> stalled(const RequestsNow& now) const;
@@ -59,6 +63,7 @@ private:
     Nanoseconds woken_at_{};
     bool restored_ = false;
     Nanoseconds progress_at_{};
+    GuessTotals guesses_;
     std::optional<StepFrame> load_;            // As of the worker's last step.
     std::optional<Nanoseconds> idle_counted_;  // Idle: its time is counted up to here.
 };

@@ -18,6 +18,7 @@ ModelInstance::ModelInstance(InstanceServices services, DeploymentRecord record,
     : services_(std::move(services)),
       record_(std::move(record)),
       options_(options),
+      draft_(options.draft, record_.name),
       watch_(services_.clock, services_.watch, record_.name),
       changed_(services_.context),
       pause_(services_.context) {}
@@ -30,20 +31,25 @@ ModelInstance::~ModelInstance() {
     }
 }
 
-// Memory may be held by models that nobody uses: they make room before a request is refused.
-Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_image() {
-    const uint64_t generation = generation_;
-    for (;;) {
-        std::weak_ptr<ModelInstance> weak = weak_from_this();
-        auto image = services_.tier.acquire(
-            record_.image,
-            [weak, generation, &context = services_.context](Result<snapshot::RestoreTimes> times) {
-                asio::post(context, [weak, generation, times = std::move(times)]() mutable {
-                    if (const auto self = weak.lock()) {
-                        self->on_restored(std::move(times), generation);
-                    }
-                });
+Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_image(
+    const std::string& digest, OnRestored restored) {
+    std::weak_ptr<ModelInstance> weak = weak_from_this();
+    return services_.tier.acquire(
+        digest, [weak, restored, generation = generation_,
+                 &context = services_.context](Result<snapshot::RestoreTimes> times) {
+            asio::post(context, [weak, restored, generation, times = std::move(times)]() mutable {
+                const auto self = weak.lock();
+                if (self != nullptr && generation == self->generation_ && self->link_ != nullptr) {
+                    (*self.*restored)(std::move(times));
+                }
             });
+        });
+}
+
+// Memory may be held by models that nobody uses: they make room before a request is refused.
+Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_model() {
+    for (;;) {
+        auto image = acquire_image(record_.image, &ModelInstance::on_restored);
         if (image || image.error().code != ErrorCode::kResourceExhausted ||
             !services_.make_room()) {
             return image;
@@ -58,7 +64,7 @@ Result<void> ModelInstance::wake() {
     worker_tokens_ = kv_ ? uint64_t{kv_->retained_pages()} * snapshot::kKvPageTokens : 0;
     assigned_.reset();
     wake_error_.reset();
-    auto image = acquire_image();
+    auto image = acquire_model();
     if (!image) {
         return std::move(image).error().with_context("model " + record_.name);
     }
@@ -85,6 +91,7 @@ Result<void> ModelInstance::wake() {
     assignment->frame.kv_type = options_.kv_type;
     link_ = std::move(link).value();
     link_->hold(std::move(image).value());
+    draft_.reset();
     link_->listen(this);
     link_->send_with_descriptors(Frame(std::move(assignment->frame)), std::move(assignment->files));
     cores_granted_ = options_.threads;
@@ -127,7 +134,7 @@ Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> s
         }
     }
     ++holds_;
-    while (!wake_error_ && !(assigned_ && restored_)) {
+    while (!wake_error_ && !(assigned_ && restored_ && draft_.settled())) {
         co_await changed_.wait();
     }
     --holds_;
@@ -141,10 +148,7 @@ Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> s
     co_return *assigned_;
 }
 
-void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times, uint64_t generation) {
-    if (generation != generation_ || link_ == nullptr) {
-        return;
-    }
+void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times) {
     if (!times) {
         const Error error = times.error().with_context("model " + record_.name);
         wake_error_ = error;
@@ -167,6 +171,29 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times, uint64_t g
               {"ms", std::chrono::duration<double, std::milli>(times->total).count()},
               {"bytes_read", times->bytes_read},
               {"from_memory", times->from_memory}});
+    restore_draft();
+    changed_.notify();
+}
+
+// Only into memory that nobody holds: the model answers without it as well.
+void ModelInstance::restore_draft() {
+    if (!draft_.wanted()) {
+        return;
+    }
+    auto image = acquire_image(draft_.image(), &ModelInstance::on_draft_restored);
+    if (image) {
+        draft_.restoring(std::move(image).value());
+    } else {
+        draft_.failed(image.error());
+    }
+}
+
+void ModelInstance::on_draft_restored(Result<snapshot::RestoreTimes> times) {
+    if (times) {
+        draft_.assign(*link_);
+    } else {
+        draft_.failed(times.error());
+    }
     changed_.notify();
 }
 
@@ -218,6 +245,12 @@ void ModelInstance::on_frame(Frame frame) {
         on_tokenized(std::move(*tokenized));
     } else if (auto* assigned = std::get_if<AssignedFrame>(&frame)) {
         on_assigned(std::move(*assigned));
+    } else if (const auto* draft = std::get_if<DraftAssignedFrame>(&frame)) {
+        if (draft_.answered(*draft)) {
+            changed_.notify();
+        } else {
+            accuse("answered for a draft model that it did not get");
+        }
     } else if (const auto* step = std::get_if<StepFrame>(&frame)) {
         watch_.step(*step);
     } else if (const auto* failed = std::get_if<FailedFrame>(&frame)) {
@@ -232,6 +265,7 @@ void ModelInstance::on_frame(Frame frame) {
 
 void ModelInstance::on_end(const Error& reason) {
     const auto ended = std::exchange(link_, nullptr);
+    draft_.reset();
     kv_.reset();  // Nobody knows what a worker that failed has written.
     watch_.worker_ended();
     if (!wake_error_) {
@@ -337,6 +371,7 @@ void ModelInstance::cool() {
     link_->listen(nullptr);
     link_->kill();
     link_.reset();
+    draft_.reset();
     watch_.worker_ended();
     ++generation_;
     retain();
@@ -426,6 +461,8 @@ void ModelInstance::describe(DeploymentInfo& info) const {
     info.tier = link_ != nullptr ? "worker" : (in_memory ? "memory" : "disk");
     info.resident_bytes = in_memory || link_ != nullptr ? record_.image_bytes : 0;
     info.resident_bytes += retained_bytes();
+    draft_.describe(link_ != nullptr, info);
+    info.guesses = watch_.guesses();
     if (idle_since_ && used_ && !busy()) {
         info.idle_for = std::chrono::duration_cast<std::chrono::milliseconds>(
             services_.clock.monotonic() - *idle_since_);

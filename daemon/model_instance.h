@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "daemon/answer_stream.h"
 #include "daemon/catalog.h"
+#include "daemon/instance_draft.h"
 #include "daemon/instance_watch.h"
 #include "daemon/worker_link.h"
 #include "daemon/worker_pool.h"
@@ -51,6 +52,7 @@ struct InstanceOptions {
     uint32_t threads = 1;
     uint32_t sequences_max = 64;
     bool speculation = true;
+    DraftOptions draft{};
 };
 
 class ModelInstance final : public WorkerLink::Listener,
@@ -86,6 +88,8 @@ public:
 
     // Ends the worker whatever is running; requests in it fail. For retired instances and shutdown.
     void end_for_good();
+    // Why the draft model can't guess for it, after warm(); nothing when it can or there is none.
+    const std::optional<Error>& draft_error() const noexcept { return draft_.error(); }
     void set_context_max(uint32_t context_max) { record_.context_max = context_max; }
 
     bool busy() const noexcept { return !streams_.empty(); }
@@ -116,8 +120,14 @@ public:
 
 private:
     Result<void> wake();
-    Result<std::shared_ptr<snapshot::ResidentImage>> acquire_image();
-    void on_restored(Result<snapshot::RestoreTimes> times, uint64_t generation);
+    using OnRestored = void (ModelInstance::*)(Result<snapshot::RestoreTimes> times);
+    Result<std::shared_ptr<snapshot::ResidentImage>> acquire_image(const std::string& digest,
+                                                                   OnRestored restored);
+    Result<std::shared_ptr<snapshot::ResidentImage>> acquire_model();
+    void on_restored(Result<snapshot::RestoreTimes> times);
+    // After the model's own image, which it never delays.
+    void restore_draft();
+    void on_draft_restored(Result<snapshot::RestoreTimes> times);
     void on_assigned(AssignedFrame frame);
     void on_tokenized(TokenizedFrame frame);
     void became_idle();
@@ -131,6 +141,7 @@ private:
     const InstanceOptions options_;
 
     std::shared_ptr<WorkerLink> link_;
+    InstanceDraft draft_;
     std::optional<snapshot::KvFiles> kv_;  // Of the worker, or retained from the last one.
     Nanoseconds retained_since_{};
     std::unordered_map<uint64_t, std::shared_ptr<AnswerStream>> streams_;

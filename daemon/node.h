@@ -33,6 +33,15 @@ struct DeploySpec {
     std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 
+// Tokens that were guessed and computed, and those that were right; of them, those of the draft
+// model.
+struct GuessTotals {
+    uint64_t computed = 0;
+    uint64_t right = 0;
+    uint64_t of_draft = 0;
+    uint64_t of_draft_right = 0;
+};
+
 struct DeploymentInfo {
     std::string name;
     std::string revision;  // Digest of the canonical manifest.
@@ -54,6 +63,9 @@ struct DeploymentInfo {
     std::optional<std::chrono::milliseconds> idle_for;  // Nothing while busy or never used.
     int32_t worker_pid = 0;                             // 0: no worker.
     bool restoring = false;  // Its weights are still on their way into memory.
+    GuessTotals guesses;
+    std::string draft_image;  // Digest; empty: it has no draft model.
+    std::string draft_state;  // Of the worker's: "restoring", "ready", "failed"; else empty.
 };
 
 struct DeployProgress {

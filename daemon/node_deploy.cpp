@@ -15,12 +15,19 @@
 namespace rekindle::daemon {
 namespace {
 
+void insert_images(const DeploymentRecord& record, std::set<std::string>& images) {
+    images.insert(record.image);
+    if (!record.manifest.draft.empty()) {
+        images.insert(std::string(record.manifest.draft_image()));
+    }
+}
+
 std::vector<std::string> images_of(const DeploymentEntry* entry) {
     std::set<std::string> images;
     if (entry != nullptr) {
-        images.insert(entry->current.image);
+        insert_images(entry->current, images);
         for (const DeploymentRecord& record : entry->history) {
-            images.insert(record.image);
+            insert_images(record, images);
         }
     }
     return {images.begin(), images.end()};
@@ -162,16 +169,23 @@ Task<Result<DeploymentInfo>> NodeImpl::deploy_source(DeploySpec spec, UniqueFd s
 
 Task<Result<DeploymentInfo>> NodeImpl::deploy_locked(const DeploySpec* spec, UniqueFd source,
                                                      OnProgress on_progress) {
-    const auto checked = check_manifest(spec->manifest);
-    if (!checked) {
-        co_return checked.error();
+    DeploySpec resolved = *spec;
+    const auto checked = check_manifest(resolved.manifest);
+    const auto drafted = checked ? resolve_draft(resolved.manifest) : checked;
+    if (!drafted) {
+        co_return drafted.error();
     }
-    const bool stored = !spec->manifest.image().empty();
-    auto finding = stored ? record_of_image(spec->manifest)
-                          : import_source(spec, std::move(source), on_progress);
+    const bool stored = !resolved.manifest.image().empty();
+    auto finding = stored ? record_of_image(resolved.manifest)
+                          : import_source(&resolved, std::move(source), on_progress);
     auto record = co_await std::move(finding);
     if (!record) {
         co_return record.error();
+    }
+    const auto facts = co_await add_draft_facts(&*record);
+    if (!facts) {
+        co_await forget_unused(record->image);
+        co_return facts.error();
     }
     auto info = co_await publish(std::move(record).value(), std::move(on_progress));
     co_return info;
@@ -204,6 +218,9 @@ Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgre
     on_progress(DeployProgress{"check", 0, 1});
     auto candidate = make_instance(record);
     auto assigned = co_await candidate->warm(candidate);
+    if (assigned && candidate->draft_error()) {
+        assigned = *candidate->draft_error();
+    }
     if (assigned && !draining_) {
         record.context_max = assigned->context_max;
         auto put = catalog_.put(record);
@@ -213,10 +230,7 @@ Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgre
     }
     if (!assigned) {
         candidate->end_for_good();
-        if (!catalog_.uses_image(record.image)) {
-            auto forgotten = co_await forget_image(record.image);
-            static_cast<void>(forgotten);  // The first fault is the one to report.
-        }
+        co_await forget_unused(record.image);
         co_return assigned.error();
     }
     candidate->set_context_max(record.context_max);
@@ -249,9 +263,11 @@ void NodeImpl::keep_warm(const std::shared_ptr<ModelInstance>& instance) {
 // that no current or earlier revision names.
 Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images) {
     const auto retiring = retiring_.insert(instance->record().image);
+    const auto draft = retiring_.insert(std::string(instance->record().manifest.draft_image()));
     co_await instance->drained(instance);
     instance->end_for_good();
     retiring_.erase(retiring);
+    retiring_.erase(draft);
     while (deploying_) {  // So that no deployment takes one of them up meanwhile.
         co_await deploy_ended_.wait();
     }
@@ -267,6 +283,14 @@ Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance, std::vector<std
         }
     }
     end_change();
+}
+
+// Of a deployment that failed: its first fault is the one to report.
+Task<> NodeImpl::forget_unused(std::string image) {
+    if (!catalog_.uses_image(image)) {
+        auto forgotten = co_await forget_image(std::move(image));
+        static_cast<void>(forgotten);
+    }
 }
 
 Task<Result<void>> NodeImpl::forget_image(std::string digest) {

@@ -74,11 +74,16 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                                       restore_bytes_per_s_ =
                                           static_cast<double>(times.bytes_read) / taken.count();
                                   }};
-    InstanceOptions options{.kv_bytes = kv_bytes_of(record.manifest),
+    const uint64_t kv_bytes = kv_bytes_of(record.manifest);
+    const uint64_t draft_kv = draft_kv_bytes(kv_bytes, record.draft);
+    InstanceOptions options{.kv_bytes = kv_bytes - draft_kv,
                             .kv_type = kv_type_of(record.manifest),
                             .threads = config_.threads,
                             .sequences_max = record.manifest.max_batch,
-                            .speculation = record.manifest.speculation};
+                            .speculation = record.manifest.speculation,
+                            .draft = {.image = std::string(record.manifest.draft_image()),
+                                      .image_bytes = record.draft.image_bytes,
+                                      .kv_bytes = draft_kv}};
     return std::make_shared<ModelInstance>(std::move(services), record, options);
 }
 

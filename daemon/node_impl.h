@@ -131,6 +131,16 @@ private:
     Task<Result<DeploymentRecord>> import_source(const DeploySpec* spec, UniqueFd source,
                                                  OnProgress on_progress);
     Task<Result<DeploymentRecord>> record_of_image(api::Manifest manifest);
+    // ---- node_draft.cpp ----
+    // Puts the image in place of the name.
+    Result<void> resolve_draft(api::Manifest& manifest) const;
+    Task<Result<DraftFacts>> draft_facts(std::string digest, ImageFacts model,
+                                         kernels::KvType type);
+    // What is left of the KV memory for the model itself.
+    Task<Result<uint64_t>> planned_kv_bytes(const api::Manifest* manifest, ImageFacts model);
+    Task<Result<void>> add_draft_facts(DeploymentRecord* record);
+    // Its part of a deployment's KV memory.
+    static uint64_t draft_kv_bytes(uint64_t kv_bytes, const DraftFacts& draft) noexcept;
     // ---- node_plan.cpp ----
     Task<Result<ImageFacts>> facts_of_image(std::string digest);
     // ---- node_remote.cpp ----
@@ -155,6 +165,7 @@ private:
     static kernels::KvType kv_type_of(const api::Manifest& manifest) noexcept;
     void renew_rules();
     Task<Result<void>> forget_image(std::string digest);
+    Task<> forget_unused(std::string image);
 
     const NodeServices services_;
     const Config config_;

@@ -186,6 +186,23 @@ RekindleMetrics::RekindleMetrics(MetricRegistry& registry)
                                        .help = "One step of a model's batch.",
                                        .labels = {"model"}},
                                       latency_bounds())),
+      draft_guesses(registry.counter({.name = "rekindle_draft_model_guesses_total",
+                                      .help = "Tokens guessed by the draft model, and computed.",
+                                      .labels = {"model"}},
+                                     0)),
+      draft_right(registry.counter({.name = "rekindle_draft_model_accepted_total",
+                                    .help = "Of them, those that were right.",
+                                    .labels = {"model"}},
+                                   0)),
+      draft_computed(registry.counter({.name = "rekindle_draft_model_tokens_total",
+                                       .help = "Tokens that the draft model computed; never "
+                                               "billed.",
+                                       .labels = {"model"}},
+                                      0)),
+      draft_seconds(registry.counter({.name = "rekindle_draft_model_seconds_total",
+                                      .help = "Time of the draft model's steps.",
+                                      .labels = {"model"}},
+                                     kNanoDigits)),
       models(registry.gauge({.name = "rekindle_models",
                              .help = "Deployments by tier: worker, memory or disk.",
                              .labels = {"tier"}})),
@@ -327,6 +344,12 @@ void NodeMetrics::step(const std::string& model, const WorkerStep& step) {
         vllm.drafts.add({model}, step.drafts);
         vllm.draft_tokens.add({model}, step.draft_tokens);
         vllm.draft_accepted.add({model}, step.draft_accepted);
+    }
+    if (step.model_rows > 0) {
+        own.draft_guesses.add({model}, step.model_tokens);
+        own.draft_right.add({model}, step.model_accepted);
+        own.draft_computed.add({model}, step.model_rows);
+        own.draft_seconds.add({model}, step.model_time.count());
     }
     llama.decodes.add(1);
     llama.busy_sum += step.sequences;

@@ -66,6 +66,10 @@ struct RekindleMetrics {
     Counter& restore_bytes;
     Counter& weights_wait;
     Histogram& step_seconds;
+    Counter& draft_guesses;
+    Counter& draft_right;
+    Counter& draft_computed;
+    Counter& draft_seconds;
     Gauge& models;
     Gauge& resident_bytes;
     Gauge& memory_budget;
@@ -126,6 +130,11 @@ struct WorkerStep {
     uint32_t drafts = 0;     // Sequences with guesses, guesses, and those that were right.
     uint32_t draft_tokens = 0;
     uint32_t draft_accepted = 0;
+    // Of them, those of the draft model; what it computed, and how long that took.
+    uint32_t model_tokens = 0;
+    uint32_t model_accepted = 0;
+    uint32_t model_rows = 0;
+    Nanoseconds model_time{};
 };
 
 class NodeMetrics {

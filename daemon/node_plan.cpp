@@ -59,10 +59,11 @@ Task<Result<ImageFacts>> NodeImpl::facts_of_image(std::string digest) {
 }
 
 Task<Result<DeployPlan>> NodeImpl::plan(DeploySpec spec, UniqueFd source) {
-    const api::Manifest& manifest = spec.manifest;
-    auto checked = check_manifest(manifest);
-    if (!checked) {
-        co_return checked.error();
+    api::Manifest& manifest = spec.manifest;
+    const auto checked = check_manifest(manifest);
+    const auto resolved = checked ? resolve_draft(manifest) : checked;
+    if (!resolved) {
+        co_return resolved.error();
     }
     if (!manifest.address().empty()) {
         co_return Error{ErrorCode::kUnsupported,
@@ -101,7 +102,12 @@ Task<Result<DeployPlan>> NodeImpl::plan(DeploySpec spec, UniqueFd source) {
                     .price_output = manifest.price_output,
                     .price_cached = manifest.price_cached,
                     .currency = manifest.currency};
-    const auto context = usable_context(manifest, *facts, plan.kv_bytes, kv_type);
+    auto splitting = planned_kv_bytes(&manifest, *facts);
+    const auto model_kv = co_await std::move(splitting);
+    if (!model_kv) {
+        co_return model_kv.error();
+    }
+    const auto context = usable_context(manifest, *facts, *model_kv, kv_type);
     if (!context) {
         co_return context.error();
     }

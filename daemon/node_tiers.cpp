@@ -98,9 +98,9 @@ Task<Result<void>> NodeImpl::evict_image(std::string image) {
             co_return evicted.error();
         }
         for (const auto& [name, instance] : instances_) {
-            if (instance->record().image == image && instance->has_worker()) {
+            if (instance->record().names_image(image) && instance->has_worker()) {
                 co_return Error{ErrorCode::kConflict,
-                                fmt::format("{} serves the same image: cool it, too", name)};
+                                fmt::format("{} uses the same image: cool it, too", name)};
             }
         }
         pause.expires_after(kEvictPause);

@@ -151,8 +151,8 @@ std::vector<std::string> NodeImpl::models_of(const std::string& image) const {
     std::vector<std::string> models;
     for (const DeploymentEntry& entry : catalog_.entries()) {
         const bool earlier = std::ranges::any_of(
-            entry.history, [&image](const auto& record) { return record.image == image; });
-        if (entry.current.image == image || earlier) {
+            entry.history, [&image](const auto& record) { return record.names_image(image); });
+        if (entry.current.names_image(image) || earlier) {
             models.push_back(entry.current.name);
         }
     }

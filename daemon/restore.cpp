@@ -227,7 +227,11 @@ Result<void> look_at_images(const DataFolder& folder, bool with_chunks, VerifyRe
     }
     report.found.deployments = catalog->entries().size();
     for (const DeploymentEntry& entry : catalog->entries()) {
-        if (!std::binary_search(digests->begin(), digests->end(), entry.current.image)) {
+        const auto here = [&digests](std::string_view digest) {
+            return std::binary_search(digests->begin(), digests->end(), digest, std::less<>());
+        };
+        const std::string_view draft = entry.current.manifest.draft_image();
+        if (!here(entry.current.image) || (!draft.empty() && !here(draft))) {
             report.found.without_image.push_back(entry.current.name);
         }
     }

@@ -32,4 +32,26 @@ Result<WorkerAssignment> make_assignment(const snapshot::ResidentImage& image,
     return assignment;
 }
 
+Result<DraftAssignment> make_draft_assignment(const snapshot::ResidentImage& image,
+                                              uint64_t kv_bytes) {
+    auto descriptors = image.descriptors();
+    if (!descriptors) {
+        return descriptors.error();
+    }
+    auto kv_memory = create_memory_file("rekindle-draft-kv", kv_bytes);
+    if (!kv_memory) {
+        return kv_memory.error();
+    }
+    DraftAssignment assignment{.frame = {.index_json = image.index_json(),
+                                         .extent_bytes = descriptors->extent_bytes,
+                                         .kv_bytes = kv_bytes},
+                               .files = {}};
+    assignment.files.push_back(std::move(descriptors->latches));
+    assignment.files.push_back(std::move(kv_memory).value());
+    for (UniqueFd& extent : descriptors->extents) {
+        assignment.files.push_back(std::move(extent));
+    }
+    return assignment;
+}
+
 }  // namespace rekindle::daemon

@@ -20,4 +20,13 @@ struct WorkerAssignment {
 Result<WorkerAssignment> make_assignment(const snapshot::ResidentImage& image,
                                          const snapshot::KvFiles& kv);
 
+// The same for AssignDraft: latches, fresh KV memory of `kv_bytes`, extents.
+struct DraftAssignment {
+    AssignDraftFrame frame;
+    std::vector<UniqueFd> files;
+};
+
+Result<DraftAssignment> make_draft_assignment(const snapshot::ResidentImage& image,
+                                              uint64_t kv_bytes);
+
 }  // namespace rekindle::daemon

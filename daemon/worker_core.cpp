@@ -93,6 +93,7 @@ Result<std::unique_ptr<WorkerModel>> open_files(const AssignFrame& assign,
                                                      .kv_table = std::move(kv_table).value(),
                                                      .sequences_max = assign.sequences_max,
                                                      .kv_type = assign.kv_type,
+                                                     .threads = std::max(1U, assign.threads),
                                                      .speculation = assign.speculation});
 }
 
@@ -268,6 +269,9 @@ void BatchRunner::apply(EngineCommand command) {
         answers_.drop(cancel->id);
     } else if (const auto* cores = std::get_if<CoresFrame>(&command)) {
         model_.engine->set_threads(std::max(1U, cores->threads));
+    } else if (const auto* draft = std::get_if<AttachDraft>(&command)) {
+        const auto attached = batcher_.attach_draft(*draft->engine);
+        REKINDLE_CHECK(attached.ok(), "a draft model was compared when it was opened");
     }
 }
 
@@ -350,6 +354,10 @@ Result<void> BatchRunner::step() {
     step.drafts = work.drafts;
     step.draft_tokens = work.draft_tokens;
     step.draft_accepted = work.draft_accepted;
+    step.model_tokens = work.model_tokens;
+    step.model_accepted = work.model_accepted;
+    step.model_rows = work.model_rows;
+    step.model_us = std::min(whole_microseconds(work.model_time), step_us);
     frames.emplace_back(step);
     const auto sent = send_(frames);
     static_cast<void>(sent);  // A closed channel is noticed by the reader.

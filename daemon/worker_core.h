@@ -39,6 +39,7 @@ struct WorkerModel {
     uint32_t sequences_max = 0;
     kernels::KvType kv_type = kernels::KvType::kF16;
     uint32_t pages_total = 0;
+    uint32_t threads = 1;
     bool speculation = true;
     std::unique_ptr<runtime::Engine> engine = nullptr;
 
@@ -61,7 +62,12 @@ struct StartSequence {
     uint32_t lease = 0;
 };
 
-using EngineCommand = std::variant<StartSequence, LeaseFrame, CancelFrame, CoresFrame>;
+// The draft model is there; its engine outlives the batch.
+struct AttachDraft {
+    runtime::Engine* engine = nullptr;
+};
+
+using EngineCommand = std::variant<StartSequence, LeaseFrame, CancelFrame, CoresFrame, AttachDraft>;
 
 class PromptReader {
 public:

@@ -123,7 +123,7 @@ void WorkerLink::end(Error reason) {
         return;
     }
     const std::string how = transport_->end();
-    held_.reset();
+    held_.clear();
     outgoing_.clear();
     outgoing_added_.notify();
     if (reason.code == ErrorCode::kUnavailable) {

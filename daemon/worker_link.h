@@ -48,7 +48,7 @@ public:
     // Kills the process; on_end follows.
     void kill();
     // Keeps `resource` (an image that the worker maps) until the process is reaped.
-    void hold(std::shared_ptr<const void> resource) { held_ = std::move(resource); }
+    void hold(std::shared_ptr<const void> resource) { held_.push_back(std::move(resource)); }
 
     pid_t pid() const noexcept { return transport_->pid(); }
     // Hello arrived.
@@ -68,7 +68,7 @@ private:
     Event outgoing_added_;
     std::deque<WorkerMessage> outgoing_;
     Listener* listener_ = nullptr;
-    std::shared_ptr<const void> held_;
+    std::vector<std::shared_ptr<const void>> held_;
     std::string kernels_;
     bool greeted_ = false;
     bool ended_ = false;

@@ -2,6 +2,7 @@
 
 #include "daemon/worker_bench.h"
 #include "daemon/worker_core.h"
+#include "daemon/worker_draft.h"
 #include "runtime/engine.h"
 
 #include <algorithm>
@@ -22,6 +23,13 @@ struct BenchSetup {
     uint32_t threads = 1;
 };
 
+MakeEngine engine_maker(const kernels::KernelTable& kernels) {
+    return [&kernels](const snapshot::ImageView& image, runtime::EngineOptions options) {
+        options.kernels = &kernels;
+        return runtime::Engine::create(image, options);
+    };
+}
+
 // The two halves of a worker, each on its thread.
 class Session final : public WorkerSession {
 public:
@@ -30,6 +38,7 @@ public:
         : channel_(channel),
           clock_(clock),
           model_(std::move(model)),
+          kernels_(bench.kernels),
           bench_(*model_, bench.kernels, bench.threads, clock),
           reader_(*model_, sender(), [this](EngineCommand command) { push(std::move(command)); }) {}
 
@@ -53,7 +62,8 @@ private:
         return [this](std::span<const Frame> frames) { return channel_.send(frames); };
     }
 
-    Result<void> handle(Frame frame);
+    Result<void> handle(ReceivedFrame received);
+    Result<void> open_draft(const AssignDraftFrame& assign, std::vector<UniqueFd> descriptors);
     void push(EngineCommand command);
     void engine_loop();
     // Waits until there is something to do; false when stopping.
@@ -62,6 +72,8 @@ private:
     WorkerChannel& channel_;
     const Clock& clock_;
     const std::unique_ptr<WorkerModel> model_;
+    const kernels::KernelTable& kernels_;
+    std::unique_ptr<WorkerDraft> draft_;  // Null until it comes, if it does.
     WorkerBench bench_;
     PromptReader reader_;
 
@@ -85,7 +97,7 @@ Result<void> Session::serve() {
             }
             return received.error();
         }
-        const auto handled = handle(std::move(received->frame));
+        const auto handled = handle(std::move(received).value());
         if (!handled) {
             return handled.error();
         }
@@ -93,7 +105,11 @@ Result<void> Session::serve() {
 }
 
 // The tables arrive first in a restore; opening them here keeps Assign itself instant.
-Result<void> Session::handle(Frame frame) {
+Result<void> Session::handle(ReceivedFrame received) {
+    Frame& frame = received.frame;
+    if (const auto* assign = std::get_if<AssignDraftFrame>(&frame)) {
+        return open_draft(*assign, std::move(received.descriptors));
+    }
     // Measured on this thread, with nothing else to do: rekindled ends this worker when it will.
     if (const auto* bench = std::get_if<BenchFrame>(&frame); bench != nullptr && !runner_) {
         return channel_.send(Frame(bench_.run(*bench)));
@@ -104,9 +120,29 @@ Result<void> Session::handle(Frame frame) {
             return opened;
         }
         runner_.emplace(*model_, reader_.tokenizer(), clock_, sender());
+        if (draft_ != nullptr) {
+            push(AttachDraft{draft_->engine.get()});
+        }
         engine_thread_ = std::thread([this] { engine_loop(); });
     }
     return reader_.handle(std::move(frame));
+}
+
+// The model serves with or without it.
+Result<void> Session::open_draft(const AssignDraftFrame& assign,
+                                 std::vector<UniqueFd> descriptors) {
+    if (draft_ != nullptr) {
+        return Error{ErrorCode::kCorrupt, "rekindled assigned a second draft model"};
+    }
+    auto draft = WorkerDraft::open(assign, std::move(descriptors), *model_, engine_maker(kernels_));
+    if (!draft) {
+        return channel_.send(Frame(DraftAssignedFrame{draft.error().code, draft.error().message}));
+    }
+    draft_ = std::move(draft).value();
+    if (runner_) {
+        push(AttachDraft{draft_->engine.get()});
+    }
+    return channel_.send(Frame(DraftAssignedFrame{}));
 }
 
 void Session::push(EngineCommand command) {
@@ -151,12 +187,7 @@ Result<std::unique_ptr<WorkerSession>> WorkerSession::start(WorkerChannel& chann
     if (frame == nullptr) {
         return Error{ErrorCode::kCorrupt, "the first frame of a worker is Assign"};
     }
-    const auto make_engine = [&kernels](const snapshot::ImageView& image,
-                                        runtime::EngineOptions options) {
-        options.kernels = &kernels;
-        return runtime::Engine::create(image, options);
-    };
-    auto model = WorkerModel::open(*frame, std::move(assign.descriptors), make_engine);
+    auto model = WorkerModel::open(*frame, std::move(assign.descriptors), engine_maker(kernels));
     if (!model) {
         const Error& error = model.error();
         const auto sent =

@@ -12,6 +12,22 @@ json::object to_json(const Price& price) {
             {"currency", price.currency}};
 }
 
+json::object to_json(const Guesses& guesses) {
+    return {{"computed", guesses.computed},
+            {"right", guesses.right},
+            {"of_draft", guesses.of_draft},
+            {"of_draft_right", guesses.of_draft_right}};
+}
+
+Result<Guesses> parse_guesses(const json::value& value) {
+    Fields fields(value, "deployment: guesses");
+    const Guesses out{.computed = fields.count("computed"),
+                      .right = fields.count("right"),
+                      .of_draft = fields.count("of_draft"),
+                      .of_draft_right = fields.count("of_draft_right")};
+    return fields.error() ? Result<Guesses>(*fields.error()) : Result<Guesses>(out);
+}
+
 }  // namespace
 
 json::object to_json(const Deployment& deployment) {
@@ -34,7 +50,10 @@ json::object to_json(const Deployment& deployment) {
             {"active_requests", deployment.active_requests},
             {"idle_ms", deployment.idle_ms ? json::value(*deployment.idle_ms) : json::value()},
             {"worker_pid", deployment.worker_pid},
-            {"restoring", deployment.restoring}};
+            {"restoring", deployment.restoring},
+            {"guesses", to_json(deployment.guesses)},
+            {"draft_image", deployment.draft_image},
+            {"draft_state", deployment.draft_state}};
 }
 
 Result<Deployment> parse_deployment(const json::value& value) {
@@ -54,6 +73,8 @@ Result<Deployment> parse_deployment(const json::value& value) {
     out.idle_ms = fields.integer_or_null("idle_ms");
     out.worker_pid = static_cast<int32_t>(fields.count("worker_pid"));
     out.restoring = fields.flag("restoring");
+    out.draft_image = fields.text("draft_image");
+    out.draft_state = fields.text("draft_state");
     if (const json::array* aliases = fields.member("aliases").if_array()) {
         for (const json::value& alias : *aliases) {
             if (!alias.is_string()) {
@@ -68,6 +89,11 @@ Result<Deployment> parse_deployment(const json::value& value) {
     if (fields.error()) {
         return *fields.error();
     }
+    const auto guesses = parse_guesses(fields.member("guesses"));
+    if (!guesses) {
+        return guesses.error();
+    }
+    out.guesses = *guesses;
     Fields price(fields.member("price"), "deployment: price");
     out.price = Price{price.text("input"), price.text("output"), price.text("cached"),
                       price.text("currency")};

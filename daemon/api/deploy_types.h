@@ -18,6 +18,15 @@ struct Price {
     bool operator==(const Price&) const = default;
 };
 
+// Tokens that were guessed and computed, and those that were right; of them the draft model's.
+struct Guesses {
+    uint64_t computed = 0;
+    uint64_t right = 0;
+    uint64_t of_draft = 0;
+    uint64_t of_draft_right = 0;
+    bool operator==(const Guesses&) const = default;
+};
+
 struct Deployment {
     std::string name;
     std::string revision;
@@ -35,6 +44,9 @@ struct Deployment {
     std::optional<int64_t> idle_ms;  // Nothing while busy or never used.
     int32_t worker_pid = 0;
     bool restoring = false;  // Its weights are still on their way into memory.
+    Guesses guesses;
+    std::string draft_image;  // Empty: none.
+    std::string draft_state;  // "restoring", "ready", "failed"; empty without a worker.
     bool operator==(const Deployment&) const = default;
 };
 

@@ -209,6 +209,10 @@ private:
     const Values& values_;
 };
 
+std::string_view image_in(std::string_view text) noexcept {
+    return text.starts_with(kImagePrefix) ? text.substr(kImagePrefix.size()) : std::string_view{};
+}
+
 Manifest manifest_of(const Values& values) {
     const Typed typed(values);
     Manifest manifest;
@@ -224,6 +228,7 @@ Manifest manifest_of(const Values& values) {
     manifest.kv_bytes = typed.bytes("runtime.kv");
     manifest.kv_type = *typed.text("runtime.kv_type");
     manifest.speculation = typed.flag("runtime.speculation");
+    manifest.draft = typed.text("runtime.draft").value_or("");
     manifest.min_warm = *typed.count("scale.min_warm") > 0;
     manifest.idle = typed.duration("scale.idle");
     manifest.queue = typed.count("admission.queue");
@@ -248,8 +253,16 @@ Manifest manifest_of(const Values& values) {
 }  // namespace
 
 std::string_view Manifest::image() const noexcept {
-    const std::string_view text = model;
-    return text.starts_with(kImagePrefix) ? text.substr(kImagePrefix.size()) : std::string_view{};
+    return image_in(model);
+}
+
+std::string_view Manifest::draft_image() const noexcept {
+    return image_in(draft);
+}
+
+void Manifest::set_draft_image(std::string_view image_digest) {
+    draft = fmt::format("{}{}", kImagePrefix, image_digest);
+    put(fields, "runtime.draft", json::value(draft));
 }
 
 std::string_view Manifest::file() const noexcept {

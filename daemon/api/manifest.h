@@ -39,6 +39,7 @@ struct Manifest {
     std::optional<uint64_t> kv_bytes;  // Nothing: what the node gives.
     std::string kv_type;               // One of kv_types().
     bool speculation = true;
+    std::string draft;  // As written: a deployment's name, or rekindle://sha256:…; empty: none.
     // scale
     bool min_warm = false;
     std::optional<std::chrono::milliseconds> idle;  // Nothing: the node's.
@@ -59,6 +60,10 @@ struct Manifest {
 
     // The digest of the image that `model` names; else empty.
     std::string_view image() const noexcept;
+    // The digest of the image that `draft` names; else empty.
+    std::string_view draft_image() const noexcept;
+    // The image in place of the deployment's name, so that the revision stands for it.
+    void set_draft_image(std::string_view image_digest);
     // The path that `model` names, without "file:"; else empty.
     std::string_view file() const noexcept;
     // The address of a file that rekindled fetches (https, http, hf, s3); else empty.

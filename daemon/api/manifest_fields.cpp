@@ -51,7 +51,10 @@ constexpr std::array kFields{
     ManifestField{"runtime.speculation", Kind::kBoolean, 0, 0, "true",
                   "Guess the next tokens and compute several in one step, where that pays. Never "
                   "changes a token."},
-    later("runtime.draft"),
+    ManifestField{
+        "runtime.draft", Kind::kDraft, 0, 0, "",
+        "A smaller model of the same vocabulary that guesses tokens for this one: the "
+        "name of a deployment on the node, or rekindle://sha256:… Never changes a token."},
 
     later("adapters"),
     later("resources"),

@@ -20,6 +20,7 @@ enum class FieldKind : uint8_t {
     kDigest,         // "sha256:…"
     kChoice,         // The one value in `fallback`, all others are not there yet.
     kKvType,         // A name of kv_types().
+    kDraft,          // A name of a deployment, or an image on the node.
     kInteger,        // low to high.
     kNumber,         // low to high.
     kShare,          // Above low, to high.

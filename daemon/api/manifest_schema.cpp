@@ -11,6 +11,8 @@ namespace rekindle::daemon::api {
 namespace {
 
 constexpr std::string_view kNamePattern = "^[a-z0-9][a-z0-9._-]{0,62}$";
+constexpr std::string_view kDraftPattern =
+    "^([a-z0-9][a-z0-9._-]{0,62}|rekindle://sha256:[0-9a-f]{64})$";
 constexpr std::string_view kModelPattern =
     "^(rekindle://sha256:[0-9a-f]{64}|(https?|hf|s3)://[!$-\\[\\]-~]+|file:[^\\u0000-\\u001f]+|"
     "[^:/\\u0000-\\u001f]+(/[^\\u0000-\\u001f]*)?|/[^\\u0000-\\u001f]*)$";
@@ -80,6 +82,8 @@ json::object value_schema(const ManifestField& field) {
             return {{"const", json::parse(field.fallback)}};
         case FieldKind::kKvType:
             return one_of(kv_types());
+        case FieldKind::kDraft:
+            return pattern(kDraftPattern);
         case FieldKind::kInteger:
             return {{"type", "integer"}, {"minimum", field.low}, {"maximum", field.high}};
         case FieldKind::kNumber:

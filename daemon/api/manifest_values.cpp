@@ -152,9 +152,24 @@ bool is_plain_address(std::string_view text) {
     return false;
 }
 
+constexpr std::string_view kImage = "rekindle://sha256:";
+
+bool is_image(std::string_view text) {
+    return text.starts_with(kImage) && is_hex_digest(text.substr(kImage.size()));
+}
+
+Value draft_value(const ManifestNode& node) {
+    const auto text = text_of(node);
+    if (text && (is_deployment_name(*text) || is_image(*text))) {
+        return json::value(*text);
+    }
+    return must_be(
+        "the name of a deployment on the node, or rekindle://sha256: and 64 digits of 0-9 and a-f "
+        "for an image there");
+}
+
 // A path has no colon in its first part: what has one names another kind of place.
 Value model_value(const ManifestNode& node) {
-    constexpr std::string_view kImage = "rekindle://sha256:";
     constexpr std::string_view kFile = "file:";
     const auto text = text_of(node);
     if (!text || text->empty() || text->size() > kModelTextBytesMax || has_control(*text)) {
@@ -165,8 +180,7 @@ Value model_value(const ManifestNode& node) {
     const std::string_view first = text->substr(0, text->find('/'));
     const size_t colon = first.find(':');
     const bool file = text->starts_with(kFile) && text->size() > kFile.size();
-    const bool image = text->starts_with(kImage) && is_hex_digest(text->substr(kImage.size()));
-    if (colon == std::string_view::npos || file || image) {
+    if (colon == std::string_view::npos || file || is_image(*text)) {
         return json::value(*text);
     }
     if (is_plain_address(*text)) {
@@ -393,6 +407,8 @@ Result<json::value> canonical_value(const ManifestField& field, const ManifestNo
             return choice_value(field, node);
         case FieldKind::kKvType:
             return kv_type_value(node);
+        case FieldKind::kDraft:
+            return draft_value(node);
         case FieldKind::kInteger:
             return integer_value(field, node);
         case FieldKind::kNumber:

@@ -13,12 +13,13 @@ def byte_alphabet():
     return [chr(b) for b in plain] + [chr(256 + i) for i in range(len(rest))]
 
 
-def write_llama(path, architecture="llama", tensor_type=None, leave_out=(), template=None):
-    """A llama of one layer with random weights."""
+def write_llama(path, architecture="llama", tensor_type=None, leave_out=(), template=None, layers=LAYERS,
+                last_word=None):
+    """A small llama with random weights."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(256)
     writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)
@@ -27,6 +28,7 @@ def write_llama(path, architecture="llama", tensor_type=None, leave_out=(), temp
     writer.add_vocab_size(WORDS)
     tokens = [*byte_alphabet(), "ab"]
     tokens += [f"<|{i}|>" for i in range(WORDS - len(tokens))]
+    tokens[-1] = last_word or tokens[-1]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
@@ -50,13 +52,14 @@ def write_llama(path, architecture="llama", tensor_type=None, leave_out=(), temp
 
     add("token_embd.weight", WORDS, WIDTH)
     add("output_norm.weight", WIDTH)
-    for part in ["attn_q", "attn_k", "attn_v", "attn_output"]:
-        add(f"blk.0.{part}.weight", WIDTH, WIDTH)
-    for part in ["ffn_gate", "ffn_up"]:
-        add(f"blk.0.{part}.weight", HIDDEN, WIDTH)
-    add("blk.0.ffn_down.weight", WIDTH, HIDDEN)
-    add("blk.0.attn_norm.weight", WIDTH)
-    add("blk.0.ffn_norm.weight", WIDTH)
+    for layer in range(layers):
+        for part in ["attn_q", "attn_k", "attn_v", "attn_output"]:
+            add(f"blk.{layer}.{part}.weight", WIDTH, WIDTH)
+        for part in ["ffn_gate", "ffn_up"]:
+            add(f"blk.{layer}.{part}.weight", HIDDEN, WIDTH)
+        add(f"blk.{layer}.ffn_down.weight", WIDTH, HIDDEN)
+        add(f"blk.{layer}.attn_norm.weight", WIDTH)
+        add(f"blk.{layer}.ffn_norm.weight", WIDTH)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

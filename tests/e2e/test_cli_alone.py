@@ -222,7 +222,8 @@ def test_a_reader_that_leaves_ends_the_request():
 
 def test_models_and_ps_are_aligned_tables():
     disk = dict(DEPLOYMENT, name="cold-model", tier="disk", resident_bytes=0, worker_pid=0)
-    busy = dict(DEPLOYMENT, name="b", active_requests=2, idle_ms=None)
+    busy = dict(DEPLOYMENT, name="b", active_requests=2, idle_ms=None,
+                guesses={"computed": 8, "right": 5, "of_draft": 0, "of_draft_right": 0})
     answer = {"deployments": [DEPLOYMENT, disk, busy]}
     with FakeDaemon({"GET /admin/v1/deployments": json_route(answer)}) as fake:
         assert rekindle("models", url=fake.url).stdout.splitlines() == [
@@ -231,9 +232,9 @@ def test_models_and_ps_are_aligned_tables():
             "cold-model  llama         93.8 MiB     2048  0.05 / 0.2 USD         2025-01-31 12:30",
             "b           llama         93.8 MiB     2048  0.05 / 0.2 USD         2025-01-31 12:30"]
         assert rekindle("ps", url=fake.url).stdout.splitlines() == [
-            "NAME   TIER       MEMORY  REQUESTS  IDLE FOR   PID",
-            "small  worker  100.0 MiB         0   1 m 5 s  4711",
-            "b      worker  100.0 MiB         2      busy  4711"]
+            "NAME   TIER       MEMORY  REQUESTS  IDLE FOR  GUESSED   PID",
+            "small  worker  100.0 MiB         0   1 m 5 s        -  4711",
+            "b      worker  100.0 MiB         2      busy     62 %  4711"]
         assert "cold-model" in rekindle("ps", "--all", url=fake.url).stdout
         assert json.loads(rekindle("models", "--json", url=fake.url).stdout) == answer
         shown = json.loads(rekindle("ps", "--json", url=fake.url).stdout)

@@ -18,7 +18,9 @@ constexpr const char* kDeployment =
     R"("price":{"input":"0.05",)"
     R"("output":"0.1","cached":"0.01","currency":"USD"},"aliases":["gpt"],"tier":"memory",)"
     R"("resident_bytes":2000,)"
-    R"("active_requests":0,"idle_ms":1500,"worker_pid":0,"restoring":false})";
+    R"("active_requests":0,"idle_ms":1500,"worker_pid":0,"restoring":false,)"
+    R"("guesses":{"computed":0,"right":0,"of_draft":0,"of_draft_right":0},)"
+    R"("draft_image":"","draft_state":""})";
 
 Answer ask(FrontFixture& front, const std::string& request) {
     TestClient client = front.admin();
