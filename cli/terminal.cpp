@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -24,6 +25,19 @@ size_t terminal_columns(int fd) noexcept {
         return kDefaultColumns;
     }
     return size.ws_col;
+}
+
+bool draws_unicode(int fd) noexcept {
+    if (!is_terminal(fd)) {
+        return false;
+    }
+    for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+        const char* const locale = std::getenv(name);
+        if (locale != nullptr && *locale != '\0') {
+            return strcasestr(locale, "utf-8") != nullptr || strcasestr(locale, "utf8") != nullptr;
+        }
+    }
+    return false;
 }
 
 Result<void> write_out(std::string_view text) {

@@ -13,6 +13,9 @@ bool is_terminal(int fd) noexcept;
 // Width of the terminal, 80 when it does not say.
 size_t terminal_columns(int fd) noexcept;
 
+// It is a terminal, and its locale (LC_ALL, LC_CTYPE, LANG) is one of UTF-8.
+bool draws_unicode(int fd) noexcept;
+
 // All of `text` to standard output at once, unbuffered; kIo when it can't be written.
 Result<void> write_out(std::string_view text);
 // To standard error; failures are ignored, for there is nowhere to tell them.

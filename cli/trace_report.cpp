@@ -7,44 +7,12 @@
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <ctime>
 #include <iterator>
-#include <vector>
 
 namespace rekindle::cli {
 
 namespace {
-
-constexpr size_t kBarMin = 10;  // A narrower one says nothing.
-
-struct Phase {
-    std::string name;
-    double start_ms = 0;
-    double end_ms = 0;
-};
-
-double number_member(const json::object& object, std::string_view key) {
-    const json::value* value = object.if_contains(key);
-    return value != nullptr && value->is_number() ? value->to_number<double>() : 0;
-}
-
-std::vector<Phase> phases_of(const json::object& trace) {
-    std::vector<Phase> phases;
-    const json::value* list = trace.if_contains("phases");
-    if (list == nullptr || !list->is_array()) {
-        return phases;
-    }
-    for (const json::value& item : list->get_array()) {
-        if (const auto* phase = item.if_object()) {
-            phases.push_back({text_member(*phase, "phase"), number_member(*phase, "start_ms"),
-                              number_member(*phase, "end_ms")});
-        }
-    }
-    return phases;
-}
 
 std::string moment_text(int64_t unix_ms) {
     constexpr int64_t kMsPerSecond = 1000;
@@ -92,41 +60,9 @@ std::string tokens_text(const json::object& trace) {
     return text;
 }
 
-std::string bar(const Phase& phase, double total_ms, size_t width) {
-    const auto cell = [&](double ms) {
-        const double share = total_ms > 0 ? std::clamp(ms / total_ms, 0.0, 1.0) : 0;
-        return static_cast<size_t>(std::floor(share * static_cast<double>(width)));
-    };
-    const size_t begin = std::min(cell(phase.start_ms), width - 1);
-    const size_t end = std::clamp(cell(phase.end_ms), begin + 1, width);
-    return fmt::format("|{}{}{}|", std::string(begin, ' '), std::string(end - begin, '#'),
-                       std::string(width - end, ' '));
-}
-
-void append_waterfall(std::string& out, const std::vector<Phase>& phases, size_t columns) {
-    double total_ms = 0;
-    size_t name_width = 5;
-    for (const Phase& phase : phases) {
-        total_ms = std::max(total_ms, phase.end_ms);
-        name_width = std::max(name_width, phase.name.size());
-    }
-    const size_t number_width = std::max(fmt::formatted_size("{:.2f} ms", total_ms), size_t{5});
-    const size_t text_width = name_width + 2 * (number_width + 2);
-    const bool bars = columns >= text_width + kBarMin + 4;
-    const size_t bar_width = bars ? columns - text_width - 4 : 0;
-    fmt::format_to(std::back_inserter(out), "\n{:<{}}  {:>{}}  {:>{}}\n", "PHASE", name_width,
-                   "START", number_width, "TIME", number_width);
-    for (const Phase& phase : phases) {
-        out += fmt::format("{:<{}}  {:>{}}  {:>{}}", printable(phase.name), name_width,
-                           fmt::format("{:.2f} ms", phase.start_ms), number_width,
-                           fmt::format("{:.2f} ms", phase.end_ms - phase.start_ms), number_width);
-        out += bars ? "  " + bar(phase, total_ms, bar_width) + "\n" : "\n";
-    }
-}
-
 }  // namespace
 
-std::string trace_text(const json::object& trace, size_t columns) {
+std::string trace_text(const json::object& trace, const TimelineStyle& style) {
     std::string out;
     const auto add = [&out](std::string_view name, const std::string& text) {
         fmt::format_to(std::back_inserter(out), "{:<9} {}\n", name, printable(text));
@@ -148,7 +84,8 @@ std::string trace_text(const json::object& trace, size_t columns) {
         add("cost", text_member(trace, "cost") + " " + text_member(trace, "currency"));
     }
     if (from_memory) {
-        append_waterfall(out, phases_of(trace), columns);
+        out += draw_phases(trace, style);
+        out += draw_layers(trace, style);
     } else {
         out +=
             "\nThe daemon no longer keeps this request's phases; the above is from the ledger.\n";

@@ -3,15 +3,14 @@
 #pragma once
 #include "base/json.h"
 #include "base/result.h"
+#include "cli/timeline.h"
 
-#include <cstddef>
 #include <string>
 
 namespace rekindle::cli {
 
-// At most `columns` wide, but never narrower than its numbers; bars are left out where there is no
-// room for them.
-std::string trace_text(const json::object& trace, size_t columns);
+// With its phases, and for a cold start its layers (cli/timeline.h).
+std::string trace_text(const json::object& trace, const TimelineStyle& style);
 
 // "2025-01-31T12:30:00.123Z warning worker_died model=small pid=12", with its line end.
 // kInternal when the line is none of ours.

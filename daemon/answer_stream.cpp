@@ -95,11 +95,15 @@ AnswerStream::~AnswerStream() {
     REKINDLE_CHECK(settled_ || !begun_, "a request that the ledger knows is settled");
 }
 
-void AnswerStream::submit(AnswerUpstream& upstream, uint64_t sequence, bool cold) {
+void AnswerStream::submit(AnswerUpstream& upstream, uint64_t sequence,
+                          std::shared_ptr<const ColdTrace> cold) {
     upstream_ = &upstream;
     sequence_ = sequence;
     ++tries_;
-    cold_ = cold_ || cold;
+    if (cold != nullptr) {
+        cold_ = true;
+        trace_->cold_start = std::move(cold);
+    }
     running_ = false;
     tokenized_ = false;
     trace_->cold = cold_;
@@ -428,6 +432,10 @@ RequestTimes AnswerStream::times() const {
               : submitted;
     RequestTimes times;
     times.queue = submitted - trace_->accepted_at;
+    if (trace_->cold_start && trace_->go_at) {
+        times.first_layer = std::min(trace_->cold_start->first_layer_wait(*trace_->go_at),
+                                     std::max(first - *trace_->go_at, Nanoseconds{}));
+    }
     times.restore = restored - submitted;
     times.prefill = first > restored ? first - restored : Nanoseconds{};
     times.decode = trace_->first_token_at ? trace_->ended_at.value_or(now) - first : Nanoseconds{};

@@ -75,8 +75,9 @@ public:
     ~AnswerStream();
 
     // --- the instance's side ---
-    // Sends (or after a worker's death sends again) the request; `cold` when it woke the model.
-    void submit(AnswerUpstream& upstream, uint64_t sequence, bool cold);
+    // Sends (or after a worker's death sends again) the request; `cold`: the cold start that it has
+    // to wait for, if there is one.
+    void submit(AnswerUpstream& upstream, uint64_t sequence, std::shared_ptr<const ColdTrace> cold);
     // The worker accepted the image.
     void on_assigned();
     // The image is whole; `read` bytes of it came from disk, or none when it was in memory.
@@ -95,7 +96,7 @@ public:
     // It may sample: not while it waits for a client that is slow to read.
     bool may_sample() const noexcept { return running() && lease_->granted() > lease_->sampled(); }
 
-    const RequestTrace& trace() const noexcept { return *trace_; }
+    const std::shared_ptr<RequestTrace>& trace() const noexcept { return trace_; }
 
     // --- the front's side ---
     Task<Result<GenerateStream::Event>> next();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <span>
 #include <type_traits>
 
@@ -62,6 +63,11 @@ public:
             out.write(item.nanoseconds);
             out.write(item.calls);
         }
+    }
+
+    void operator()(const std::vector<PartItem>& items) {
+        out.write(static_cast<uint32_t>(items.size()));
+        out.write_span(std::as_bytes(std::span(items)));
     }
 
     ByteWriter out;  // The result.
@@ -137,6 +143,11 @@ public:
         }
     }
 
+    void operator()(std::vector<PartItem>& items) {
+        numbers(items);
+        bad_ = bad_ || items.empty() || items.size() > kPartsMax;
+    }
+
     Result<void> finish() const {
         if (bad_) {
             return Error{ErrorCode::kCorrupt, "worker frame: a value lies outside its range"};
@@ -151,7 +162,8 @@ private:
         bad_ = bad_ || raw > static_cast<std::underlying_type_t<T>>(last) || raw < 0;
         value = bad_ ? T{} : static_cast<T>(raw);
     }
-    template <FixedWidth T>
+    template <typename T>
+        requires std::is_trivially_copyable_v<T>
     void numbers(std::vector<T>& items) {
         const uint32_t count = in_.read<uint32_t>();
         const auto raw = in_.read_span(uint64_t{count} * sizeof(T));
@@ -225,6 +237,8 @@ void fields(Coder& code, F& frame) {
         code(frame.memory_bytes_per_second), code(frame.int8_per_second), code(frame.ops);
     } else if constexpr (std::is_same_v<Plain, AssignDraftFrame>) {
         code(frame.index_json), code(frame.extent_bytes), code(frame.kv_bytes);
+    } else if constexpr (std::is_same_v<Plain, FirstPassFrame>) {
+        code(frame.parts);
     } else if constexpr (std::is_same_v<Plain, FailedFrame> ||
                          std::is_same_v<Plain, DraftAssignedFrame>) {
         code(frame.code), code(frame.error);
@@ -247,6 +261,17 @@ bool is_plausible(const StepFrame& step) noexcept {
            step.model_tokens <= step.draft_tokens && step.model_accepted <= step.draft_accepted &&
            step.model_accepted <= step.model_tokens && step.model_us <= step.step_us &&
            step.pages_used <= step.pages_total && step.wait_us <= step.step_us;
+}
+
+// A part ends before the next one begins.
+bool is_plausible(const FirstPassFrame& pass) noexcept {
+    uint64_t last_ns = 0;
+    return std::ranges::all_of(pass.parts, [&last_ns](const PartItem& part) {
+        const bool in_order = last_ns <= part.asked_ns && part.asked_ns <= part.there_ns &&
+                              part.there_ns <= part.ended_ns;
+        last_ns = part.ended_ns;
+        return in_order && part.bytes <= UINT64_MAX - part.offset;
+    });
 }
 
 bool is_plausible(const BenchFrame& bench) noexcept {

@@ -24,7 +24,7 @@ inline constexpr uint32_t kFrameBytesMax = 96U << 20;  // An index of 64 MiB, or
 inline constexpr uint32_t kFrameHeaderBytes = 8;
 inline constexpr uint32_t kTopLogprobsMax = 20;
 // Raised with every change of a frame: daemon and worker of different builds refuse each other.
-inline constexpr uint32_t kWireProtocol = 9;
+inline constexpr uint32_t kWireProtocol = 10;
 
 // Worker → rekindled, once, when the sandbox is entered and the worker is ready for work.
 struct HelloFrame {
@@ -203,6 +203,25 @@ struct StepFrame {
     uint32_t pages_total = 0;  // At least pages_used.
 };
 
+inline constexpr uint32_t kPartsMax = 1026;  // Embedding, at most 1,024 layers, output head.
+
+// A part of the model and its first use; moments of the monotonic clock, which all processes share.
+struct PartItem {
+    uint64_t offset = 0;    // What no part before it needed lies in the image space from here
+    uint64_t bytes = 0;     // so many bytes.
+    uint64_t asked_ns = 0;  // A step asked for its weights,
+    uint64_t there_ns = 0;  // had them,
+    uint64_t ended_ns = 0;  // and had computed with them.
+};
+
+static_assert(sizeof(PartItem) == 5 * sizeof(uint64_t), "goes over the wire as it is");
+
+// Worker → rekindled, once, with the step that used the last part for the first time and before
+// that step's Tokens. Told to people, never decided by.
+struct FirstPassFrame {
+    std::vector<PartItem> parts;  // In order of use; 1 to kPartsMax.
+};
+
 inline constexpr uint32_t kBenchBatchMax = 256;        // A step has at least as many tokens.
 inline constexpr uint32_t kBenchTokensMax = 1U << 17;  // Of a prompt, and of an answer.
 
@@ -243,10 +262,10 @@ struct BenchedFrame {
     std::vector<BenchOpItem> ops;          // At most kBenchOpsMax; of the answers if there are any.
 };
 
-using Frame =
-    std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame, GoFrame,
-                 RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame, StepFrame,
-                 CoresFrame, BenchFrame, BenchedFrame, AssignDraftFrame, DraftAssignedFrame>;
+using Frame = std::variant<HelloFrame, AssignFrame, AssignedFrame, SubmitFrame, TokenizedFrame,
+                           GoFrame, RefuseFrame, LeaseFrame, CancelFrame, TokensFrame, FailedFrame,
+                           StepFrame, CoresFrame, BenchFrame, BenchedFrame, AssignDraftFrame,
+                           DraftAssignedFrame, FirstPassFrame>;
 
 // Header and payload.
 std::vector<std::byte> encode_frame(const Frame& frame);

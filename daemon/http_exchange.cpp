@@ -156,6 +156,9 @@ Task<bool> HttpExchange::reply_error(ApiError error) {
     if (error.should_retry) {
         answer.fields.push_back({"x-should-retry", *error.should_retry ? "true" : "false"});
     }
+    if (!error.timing.empty()) {
+        answer.fields.push_back({"Server-Timing", std::move(error.timing)});
+    }
     const bool sent = co_await reply(std::move(answer));
     co_return sent;
 }
@@ -183,12 +186,21 @@ Task<bool> HttpExchange::send_part(const std::string& part) {
     co_return sent;
 }
 
+bool HttpExchange::takes_trailers() const {
+    const std::string_view te = request().field("te").value_or("");
+    return request().http11 && te.find("trailers") != std::string_view::npos;
+}
+
+void HttpExchange::add_trailer(std::string_view name, std::string_view value) {
+    trailers_ += fmt::format("{}: {}\r\n", name, value);
+}
+
 Task<bool> HttpExchange::end_stream(const std::string& part) {
     REKINDLE_CHECK(begun_, "a stream begins with its head");
     parts_.socket.unwatch_silence();
     std::string bytes = std::exchange(unsent_head_, {}) + framed(part);
     if (chunked_ && !head_only_) {
-        bytes += "0\r\n\r\n";
+        bytes += "0\r\n" + trailers_ + "\r\n";
     }
     const bool sent = co_await parts_.socket.write(bytes);
     co_return sent;

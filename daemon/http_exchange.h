@@ -96,6 +96,11 @@ public:
     // The last part; the stream is complete then.
     Task<bool> end_stream(const std::string& part);
 
+    // The client takes fields after a stream's last part (RFC 9110 10.1.4).
+    bool takes_trailers() const;
+    // `name` and `value` follow the last part of a stream; only for who takes them.
+    void add_trailer(std::string_view name, std::string_view value);
+
     bool begun() const noexcept { return begun_; }
 
     // Of the answer's head; 0 before.
@@ -131,6 +136,7 @@ private:
     bool chunked_ = false;
     bool head_only_ = false;  // HEAD: the body is counted, not sent.
     std::string unsent_head_;
+    std::string trailers_;
     std::string comment_;
     HttpReply early_head_;
     std::function<void(Interrupt)> callback_;

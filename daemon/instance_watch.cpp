@@ -9,6 +9,7 @@ namespace rekindle::daemon {
 void InstanceWatch::wake_begins() {
     woken_at_ = clock_.monotonic();
     cold_.emplace();
+    cold_trace_ = std::make_shared<ColdTrace>(woken_at_);
     restored_ = false;
     load_.reset();
 }
@@ -25,15 +26,17 @@ void InstanceWatch::assigned() {
     }
 }
 
-void InstanceWatch::restored(bool from_memory, uint64_t read, uint64_t image_bytes) {
+void InstanceWatch::restored(const snapshot::RestoreTimes& times, uint64_t image_bytes) {
+    const bool from_memory = times.from_memory;
     restored_ = true;
+    cold_trace_->restored(times.arrivals);
     progress_at_ = clock_.monotonic();
     RekindleMetrics& own = watch_.metrics.own;
     own.restores.add({model_, from_memory ? "resident" : "read"}, 1);
     if (from_memory) {
         own.restore_bytes.add({"memory"}, image_bytes);
     } else {
-        own.restore_bytes.add({"disk"}, read);
+        own.restore_bytes.add({"disk"}, times.bytes_read);
     }
     if (cold_) {
         cold_->tier = from_memory ? "memory" : "disk";
@@ -67,6 +70,14 @@ void InstanceWatch::end_cold_start() {
         watch_.metrics.cold_start(model_, *cold_);
         cold_.reset();
     }
+}
+
+bool InstanceWatch::first_pass(const FirstPassFrame& pass) {
+    if (!cold_trace_->empty()) {
+        return false;
+    }
+    cold_trace_->computed(pass, clock_.monotonic());
+    return true;
 }
 
 void InstanceWatch::step(const StepFrame& step) {

@@ -6,9 +6,11 @@
 #include "daemon/frames.h"
 #include "daemon/node.h"
 #include "daemon/watch.h"
+#include "snapshot/tiers/host_tier.h"
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -27,16 +29,23 @@ struct RequestsNow {
 class InstanceWatch {
 public:
     InstanceWatch(const Clock& clock, Watch& watch, std::string model)
-        : clock_(clock), watch_(watch), model_(std::move(model)) {}
+        : clock_(clock),
+          watch_(watch),
+          model_(std::move(model)),
+          cold_trace_(std::make_shared<ColdTrace>(clock.monotonic())) {}
 
     // ---- Cold start, in this order but for the last three ----
     void wake_begins();
     void worker_taken();
     void assigned();
-    // `read` bytes came from disk; all `image_bytes` were in memory when it is 0.
-    void restored(bool from_memory, uint64_t read, uint64_t image_bytes);
+    void restored(const snapshot::RestoreTimes& times, uint64_t image_bytes);
     void restore_failed();
     void token_of(const RequestTrace& trace);
+    // The worker used every part of the model for the first time; false when it told so before.
+    bool first_pass(const FirstPassFrame& pass);
+
+    // Of the last cold start; shared with the traces of the requests that waited for it.
+    const std::shared_ptr<ColdTrace>& cold_trace() const noexcept { return cold_trace_; }
 
     // ---- Load and progress ----
     void step(const StepFrame& step);
@@ -60,6 +69,7 @@ private:
     Watch& watch_;
     const std::string model_;
     std::optional<ColdStart> cold_;  // Until its first token.
+    std::shared_ptr<ColdTrace> cold_trace_;
     Nanoseconds woken_at_{};
     bool restored_ = false;
     Nanoseconds progress_at_{};

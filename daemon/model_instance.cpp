@@ -122,7 +122,10 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
     if (active() == 1) {
         services_.load_changed();
     }
-    stream->submit(*this, sequence, cold || !restored_);
+    stream->submit(*this, sequence, cold || !restored_ ? watch_.cold_trace() : nullptr);
+    if (cold) {
+        services_.watch.last_cold.insert_or_assign(record_.name, stream->trace());
+    }
     return {};
 }
 
@@ -159,7 +162,7 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times) {
         return;
     }
     restored_ = true;
-    watch_.restored(times->from_memory, times->bytes_read, record_.image_bytes);
+    watch_.restored(*times, record_.image_bytes);
     if (!times->from_memory && services_.restored) {
         services_.restored(*times);
     }
@@ -239,7 +242,7 @@ void ModelInstance::on_frame(Frame frame) {
         }
         if (AnswerStream* stream = find(tokens->id)) {
             stream->on_tokens(std::move(*tokens));
-            watch_.token_of(stream->trace());  // Alive: it leaves from a fresh stack.
+            watch_.token_of(*stream->trace());  // Alive: it leaves from a fresh stack.
         }
     } else if (auto* tokenized = std::get_if<TokenizedFrame>(&frame)) {
         on_tokenized(std::move(*tokenized));
@@ -253,6 +256,10 @@ void ModelInstance::on_frame(Frame frame) {
         }
     } else if (const auto* step = std::get_if<StepFrame>(&frame)) {
         watch_.step(*step);
+    } else if (const auto* pass = std::get_if<FirstPassFrame>(&frame)) {
+        if (!watch_.first_pass(*pass)) {
+            accuse("used its layers for the first time twice");
+        }
     } else if (const auto* failed = std::get_if<FailedFrame>(&frame)) {
         const Error error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)};
         wake_error_ = error;

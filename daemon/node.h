@@ -165,6 +165,7 @@ struct Delta {
 struct RequestTimes {
     std::chrono::nanoseconds queue{};
     std::chrono::nanoseconds restore{};
+    std::chrono::nanoseconds first_layer{};  // Of restore or prefill, held up by the first layer.
     std::chrono::nanoseconds prefill{};
     std::chrono::nanoseconds decode{};
 };

@@ -331,6 +331,7 @@ Task<Result<void>> NodeImpl::undeploy(std::string name) {
     }
     const std::shared_ptr<ModelInstance> instance = found->second;
     instances_.erase(found);
+    watch_.last_cold.erase(name);
     renew_rules();
     end_change();
     co_await retire(instance, std::move(images));

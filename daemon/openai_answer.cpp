@@ -20,19 +20,25 @@ double milliseconds(std::chrono::nanoseconds time) {
 
 // RFC-style Server-Timing; decode is left out while it is not over.
 std::string server_timing(const RequestTimes& times, bool with_decode) {
-    std::string out = fmt::format("queue;dur={:.3f}, restore;dur={:.3f}, prefill;dur={:.3f}",
-                                  milliseconds(times.queue), milliseconds(times.restore),
-                                  milliseconds(times.prefill));
+    std::string out = fmt::format(
+        "queue;dur={:.3f}, restore;dur={:.3f}, first-layer;dur={:.3f}, prefill;dur={:.3f}",
+        milliseconds(times.queue), milliseconds(times.restore), milliseconds(times.first_layer),
+        milliseconds(times.prefill));
     if (with_decode) {
         out += fmt::format(", decode;dur={:.3f}", milliseconds(times.decode));
     }
     return out;
 }
 
-HttpReply stream_head() {
+constexpr std::string_view kTimingField = "Server-Timing";
+
+HttpReply stream_head(const HttpExchange& exchange) {
     HttpReply head;
     head.content_type = kSseContentType;
     head.fields.push_back({"Cache-Control", "no-cache"});
+    if (exchange.takes_trailers()) {
+        head.fields.push_back({"Trailer", std::string(kTimingField)});
+    }
     return head;
 }
 
@@ -89,7 +95,7 @@ Task<> OpenAiAnswer::run(AnswerRequest request) {
                              .key = exchange_.caller().key};
     const bool streamed = generate.streamed;
     if (streamed) {
-        exchange_.keep_alive(": keep-alive\n\n", stream_head());
+        exchange_.keep_alive(": keep-alive\n\n", stream_head(exchange_));
     }
     auto stream = co_await node_.generate(std::move(generate));
     if (!stream) {
@@ -165,8 +171,8 @@ void OpenAiAnswer::begin_if_needed() {
     if (exchange_.begun()) {
         return;
     }
-    HttpReply head = stream_head();
-    head.fields.push_back({"Server-Timing", server_timing(stream_->times(), false)});
+    HttpReply head = stream_head(exchange_);
+    head.fields.push_back({std::string(kTimingField), server_timing(stream_->times(), false)});
     exchange_.begin_stream(std::move(head));
 }
 
@@ -190,7 +196,7 @@ Task<> OpenAiAnswer::settle_and_end(Finish finish) {
     if (include_usage_) {
         form_->append_usage(part, usage_of(*usage));
     }
-    append_sse_comment(part, "server-timing " + server_timing(stream_->times(), true));
+    append_timing(part);
     append_sse_data(part, "[DONE]");
     co_await exchange_.end_stream(part);
 }
@@ -225,8 +231,18 @@ Task<> OpenAiAnswer::collect() {
     }
     HttpReply reply;
     reply.body = form_->whole(text, logprobs_, finish, usage_of(*usage));
-    reply.fields.push_back({"Server-Timing", server_timing(stream_->times(), true)});
+    reply.fields.push_back({std::string(kTimingField), server_timing(stream_->times(), true)});
     co_await exchange_.reply(std::move(reply));
+}
+
+// What the stream's head could not know: for clients that read comments, and for those that take
+// trailers.
+void OpenAiAnswer::append_timing(std::string& part) {
+    const std::string timing = server_timing(stream_->times(), true);
+    append_sse_comment(part, "server-timing " + timing);
+    if (exchange_.takes_trailers()) {
+        exchange_.add_trailer(kTimingField, timing);
+    }
 }
 
 Task<> OpenAiAnswer::fail(Error error) {
@@ -234,18 +250,24 @@ Task<> OpenAiAnswer::fail(Error error) {
         error = Error{ErrorCode::kUnavailable,
                       "this node is shutting down and could not finish the answer: try again"};
     }
-    const ApiError api = answer_error(error, kind_);
+    ApiError api = answer_error(error, kind_);
     constexpr int kFirstServerStatus = 500;
     if (api.status >= kFirstServerStatus) {
         log_warning("answer_failed",
                     {{"request", exchange_.id().text()}, {"reason", error.message}});
     }
     if (!exchange_.begun()) {
-        co_await exchange_.reply_error(api);
+        if (stream_ != nullptr) {
+            api.timing = server_timing(stream_->times(), true);
+        }
+        co_await exchange_.reply_error(std::move(api));
         co_return;
     }
     exchange_.close_after();
     std::string part;
+    if (stream_ != nullptr) {
+        append_timing(part);
+    }
     append_sse_data(part, error_json(api));
     co_await exchange_.end_stream(part);
 }

@@ -34,6 +34,7 @@ private:
     void begin_if_needed();
     // The events up to now go first when they were not sent.
     std::string opening();
+    void append_timing(std::string& part);
     bool client_gone() const noexcept;
     void on_interrupt(Interrupt reason);
 

@@ -19,6 +19,7 @@ struct ApiError {
     // What clients are told about trying again; nothing: their own rule.
     std::optional<bool> should_retry;
     std::optional<std::chrono::milliseconds> retry_after;
+    std::string timing;  // Server-Timing, if the request came so far.
 };
 
 // By the table. A message that begins with "prompt: " or "messages: " names that parameter.

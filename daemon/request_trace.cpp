@@ -2,16 +2,11 @@
 
 #include "base/decimal.h"
 
-#include <chrono>
 #include <string_view>
 #include <utility>
 
 namespace rekindle::daemon {
 namespace {
-
-double milliseconds(Nanoseconds time) {
-    return std::chrono::duration<double, std::milli>(time).count();
-}
 
 class Phases {
 public:
@@ -22,8 +17,8 @@ public:
              std::optional<Nanoseconds> to) {
         if (from && to) {
             list_.push_back(json::object{{"phase", name},
-                                         {"start_ms", milliseconds(*from - origin_)},
-                                         {"end_ms", milliseconds(*to - origin_)}});
+                                         {"start_ms", trace_ms(*from - origin_)},
+                                         {"end_ms", trace_ms(*to - origin_)}});
         }
     }
 
@@ -106,7 +101,7 @@ json::object trace_json(const RequestTrace& trace) {
     out["started"] = trace.accepted_unix_ms;
     out["tier"] = trace.cold ? trace.tier : "worker";
     out["restore_bytes"] = trace.restore_bytes;
-    out["weights_wait_ms"] = milliseconds(trace.weights_wait);
+    out["weights_wait_ms"] = trace_ms(trace.weights_wait);
     out["tries"] = trace.tries;
     if (!trace.error.empty()) {
         out["error"] = trace.error;
@@ -118,6 +113,9 @@ json::object trace_json(const RequestTrace& trace) {
         add_bill(out, *trace.bill);
     }
     out["phases"] = phases_of(trace);
+    if (trace.cold_start) {
+        out["layers"] = trace.cold_start->layers(trace.accepted_at);
+    }
     return out;
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "billing/usage_event.h"
+#include "daemon/cold_trace.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +18,8 @@
 
 namespace rekindle::daemon {
 
-inline constexpr size_t kTracesMax = 4096;  // Some 600 bytes each.
+// Some 600 bytes each, and for a cold start 60 bytes more for each layer.
+inline constexpr size_t kTracesMax = 4096;
 
 struct RequestTrace {
     billing::RequestId id;
@@ -43,6 +45,8 @@ struct RequestTrace {
     std::string tier;            // Of the image when it was cold: "memory" or "disk".
     uint64_t restore_bytes = 0;  // Read from disk.
     Nanoseconds weights_wait{};  // Of the worker, until the first token.
+    // Of the cold start that it waited for; shared with the others who did.
+    std::shared_ptr<const ColdTrace> cold_start;
     uint32_t tries = 0;
     uint32_t prompt_tokens = 0;
     uint32_t cached_tokens = 0;

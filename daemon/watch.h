@@ -4,6 +4,9 @@
 #include "daemon/node_metrics.h"
 #include "daemon/request_trace.h"
 
+#include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,8 @@ struct Watch {
 
     NodeMetrics metrics;
     TraceRing traces;
+    // Of each deployment the last request that found it cold, by name; kept however old it is.
+    std::map<std::string, std::shared_ptr<const RequestTrace>, std::less<>> last_cold;
 };
 
 // Why requests should not be sent to this node.

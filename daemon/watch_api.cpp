@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
@@ -147,6 +148,10 @@ void WatchApi::add_routes(std::vector<Route>& routes) {
     add("/admin/v1/traces/*", Access::kAdmin, [this](HttpExchange& exchange, std::string rest) {
         return trace(exchange, std::move(rest));
     });
+    add("/admin/v1/cold-starts/*", Access::kAdmin,
+        [this](HttpExchange& exchange, std::string rest) {
+            return last_cold_start(exchange, std::move(rest));
+        });
     if (logs_ != nullptr) {
         add("/admin/v1/logs", Access::kAdmin,
             [this](HttpExchange& exchange, const std::string& /*rest*/) { return logs(exchange); });
@@ -203,6 +208,28 @@ Task<> WatchApi::trace(HttpExchange& exchange, std::string id) {
         co_return;
     }
     reply.body = json::serialize(trace_json(*found));
+    co_await exchange.reply(std::move(reply));
+}
+
+Task<> WatchApi::last_cold_start(HttpExchange& exchange, std::string model) {
+    const auto deployment = node_.deployment(model);
+    if (!deployment) {
+        ApiError error = api_error(deployment.error());
+        co_await exchange.reply_error(std::move(error));
+        co_return;
+    }
+    const auto& kept = node_.watch().last_cold;
+    const auto last = kept.find(deployment->name);
+    if (last == kept.end()) {
+        ApiError error = api_error(Error{
+            ErrorCode::kNotFound, fmt::format("model {}: no request has found it cold since this "
+                                              "daemon started",
+                                              deployment->name)});
+        co_await exchange.reply_error(std::move(error));
+        co_return;
+    }
+    HttpReply reply;
+    reply.body = json::serialize(trace_json(*last->second));
     co_await exchange.reply(std::move(reply));
 }
 

@@ -31,6 +31,8 @@ private:
     Task<> alive(HttpExchange& exchange);
     Task<> ready(HttpExchange& exchange);
     Task<> trace(HttpExchange& exchange, std::string id);
+    // The trace of the last request that found the model cold.
+    Task<> last_cold_start(HttpExchange& exchange, std::string model);
 
     Task<> logs(HttpExchange& exchange);
 

@@ -87,11 +87,10 @@ void WorkerAnswers::add(Answer& answer, const scheduler::TokenEvent& event,
     }
 }
 
-std::vector<Frame> WorkerAnswers::frames_of(const std::vector<scheduler::TokenEvent>& events,
-                                            std::vector<uint64_t>& cancelled) {
-    std::vector<Frame> frames;
+void WorkerAnswers::add_frames(const std::vector<scheduler::TokenEvent>& events,
+                               std::vector<Frame>& frames, std::vector<uint64_t>& cancelled) {
     TokensFrame* frame = nullptr;  // Of the last event's sequence.
-    frames.reserve(events.size());
+    frames.reserve(frames.size() + events.size());
     for (const scheduler::TokenEvent& event : events) {
         const auto found = answers_.find(event.id);
         if (found == answers_.end()) {
@@ -108,7 +107,6 @@ std::vector<Frame> WorkerAnswers::frames_of(const std::vector<scheduler::TokenEv
             answers_.erase(found);
         }
     }
-    return frames;
 }
 
 }  // namespace rekindle::daemon

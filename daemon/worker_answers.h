@@ -25,11 +25,12 @@ public:
     void drop(uint64_t id) { answers_.erase(id); }
     bool has(uint64_t id) const { return answers_.contains(id); }
 
-    // One step's events, those of a sequence side by side, become one frame per sequence. What a
-    // sequence sampled in the same step after the token that ended it is dropped. Ids that ended by
-    // a stop string are appended to `cancelled`: the batcher does not know about it yet.
-    std::vector<Frame> frames_of(const std::vector<scheduler::TokenEvent>& events,
-                                 std::vector<uint64_t>& cancelled);
+    // One step's events, those of a sequence side by side, become one frame per sequence in
+    // `frames`. What a sequence sampled in the same step after the token that ended it is dropped.
+    // Ids that ended by a stop string are appended to `cancelled`: the batcher does not know about
+    // it yet.
+    void add_frames(const std::vector<scheduler::TokenEvent>& events, std::vector<Frame>& frames,
+                    std::vector<uint64_t>& cancelled);
 
 private:
     struct Answer {

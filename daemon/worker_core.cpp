@@ -313,6 +313,23 @@ StepFrame BatchRunner::load() const {
             .pages_total = model_.pages_total};
 }
 
+void BatchRunner::add_first_pass(std::vector<Frame>& frames) {
+    const auto parts = model_.engine->first_pass();
+    if (parts.empty() || std::exchange(first_pass_told_, true)) {
+        return;
+    }
+    const auto ns = [](Nanoseconds moment) { return static_cast<uint64_t>(moment.count()); };
+    FirstPassFrame pass;
+    for (const runtime::PartTimes& part : parts) {
+        pass.parts.push_back({.offset = part.offset,
+                              .bytes = part.bytes,
+                              .asked_ns = ns(part.asked),
+                              .there_ns = ns(part.there),
+                              .ended_ns = ns(part.ended)});
+    }
+    frames.emplace_back(std::move(pass));
+}
+
 void BatchRunner::tell_load() {
     const StepFrame now = load();
     if (now.pages_used != pages_told_) {
@@ -340,7 +357,9 @@ Result<void> BatchRunner::step() {
     const uint32_t wait_us =
         std::min(whole_microseconds(model_.engine->waited() - waited), step_us);
     std::vector<uint64_t> cancelled;
-    std::vector<Frame> frames = answers_.frames_of(events, cancelled);
+    std::vector<Frame> frames;
+    add_first_pass(frames);
+    answers_.add_frames(events, frames, cancelled);
     for (const uint64_t id : cancelled) {
         batcher_.cancel(id);
     }

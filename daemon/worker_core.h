@@ -126,6 +126,8 @@ public:
 private:
     void start(StartSequence start);
     StepFrame load() const;
+    // Appends what the first use of the model's parts was like, once all of them were used.
+    void add_first_pass(std::vector<Frame>& frames);
 
     const WorkerModel& model_;
     const Clock& clock_;
@@ -133,6 +135,7 @@ private:
     scheduler::Batcher batcher_;
     WorkerAnswers answers_;
     uint32_t pages_told_ = 0;  // In use, as rekindled was last told.
+    bool first_pass_told_ = false;
 };
 
 }  // namespace rekindle::daemon

@@ -59,6 +59,10 @@ public:
 
     Nanoseconds waited() const noexcept override { return model_.weights().waited(); }
 
+    std::span<const PartTimes> first_pass() const noexcept override {
+        return model_.weights().first_pass();
+    }
+
     Result<void> step(std::span<const StepEntry> entries,
                       std::vector<const float*>& logits) override;
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "kernels/kernel_table.h"
+#include "runtime/first_pass.h"
 #include "runtime/op_profile.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "snapshot/retained/kv_table.h"
@@ -81,6 +82,8 @@ public:
     virtual void set_profile(OpProfile* profile) = 0;
     // Time that steps spent waiting for weights to arrive, so far.
     virtual Nanoseconds waited() const noexcept = 0;
+    // What the first use of each part was like; empty until all have been used, or not recorded.
+    virtual std::span<const PartTimes> first_pass() const noexcept { return {}; }
 
     // Computes all entries in one batch. `logits` gets, in entry order, one pointer per requested
     // row to vocabulary() floats, valid until the next step. kUnavailable when a chunk failed.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <initializer_list>
 
 namespace rekindle::runtime {
 namespace {
@@ -60,6 +61,7 @@ Result<Weights> Weights::bind(const snapshot::ImageView& image, const ModelConfi
     if (!known) {
         return known.error();
     }
+    weights.add_parts();
     return weights;
 }
 
@@ -159,6 +161,25 @@ Result<void> Weights::refuse_unknown_tensors() const {
     return {};
 }
 
+// Tensors lie in the order of their first use, so those of a part lie side by side.
+void Weights::add_parts() {
+    const auto add = [this](std::initializer_list<Entry> entries) {
+        uint64_t begin = UINT64_MAX;
+        uint64_t end = 0;
+        for (const Entry entry : entries) {
+            begin = std::min(begin, entry->offset);
+            end = std::max(end, entry->offset + entry->bytes);
+        }
+        first_pass_.add_part(begin, end - begin);
+    };
+    add({token_entry_, rope_factors_entry_ == nullptr ? token_entry_ : rope_factors_entry_});
+    for (const LayerEntries& layer : layer_entries_) {
+        add({layer.attention_norm, layer.query, layer.key, layer.value, layer.attention_out,
+             layer.feed_forward_norm, layer.gate, layer.up, layer.down});
+    }
+    add({norm_entry_, output_entry_ == token_entry_ ? norm_entry_ : output_entry_});
+}
+
 Result<const std::byte*> Weights::wait(Entry entry) {
     const bool blocks = !image_->ready(entry->offset, entry->bytes);
     const Nanoseconds begun = blocks ? clock_.monotonic() : Nanoseconds{};
@@ -195,6 +216,7 @@ Result<const EmbeddingWeights*> Weights::embedding() {
         return &*embedding_;
     }
     EmbeddingWeights loaded;
+    first_pass_.asked(0, clock_);
     const auto tokens = load(token_entry_, loaded.tokens);
     if (!tokens) {
         return tokens.error();
@@ -205,6 +227,7 @@ Result<const EmbeddingWeights*> Weights::embedding() {
             return factors.error();
         }
     }
+    first_pass_.there(0, clock_);
     embedding_ = loaded;
     return &*embedding_;
 }
@@ -217,6 +240,7 @@ Result<const LayerWeights*> Weights::layer(uint32_t index) {
     }
     const LayerEntries& entries = layer_entries_[index];
     LayerWeights loaded;
+    first_pass_.asked(index + 1, clock_);
     Result<void> ok;
     const auto also = [&](Entry entry, auto& out) { ok = ok ? load(entry, out) : std::move(ok); };
     also(entries.attention_norm, loaded.attention_norm);
@@ -231,6 +255,7 @@ Result<const LayerWeights*> Weights::layer(uint32_t index) {
     if (!ok) {
         return ok.error();
     }
+    first_pass_.there(index + 1, clock_);
     layer = loaded;
     return &*layer;
 }
@@ -240,6 +265,8 @@ Result<const HeadWeights*> Weights::head() {
         return &*head_;
     }
     HeadWeights loaded;
+    const size_t part = layers_.size() + 1;
+    first_pass_.asked(part, clock_);
     const auto norm = load(norm_entry_, loaded.norm);
     if (!norm) {
         return norm.error();
@@ -248,6 +275,7 @@ Result<const HeadWeights*> Weights::head() {
     if (!output) {
         return output.error();
     }
+    first_pass_.there(part, clock_);
     head_ = loaded;
     return &*head_;
 }

@@ -6,11 +6,13 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "kernels/kernel_table.h"
+#include "runtime/first_pass.h"
 #include "runtime/model_config.h"
 #include "snapshot/view/image_view.h"
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,6 +54,10 @@ public:
     // Time that was spent waiting for tensors so far.
     Nanoseconds waited() const noexcept { return waited_; }
 
+    // The graph has worked through a part: 0 is the embedding, then come the layers and the head.
+    void worked(uint32_t part) noexcept { first_pass_.ended(part, clock_); }
+    std::span<const PartTimes> first_pass() const noexcept { return first_pass_.parts(); }
+
 private:
     using Entry = const snapshot::TensorEntry*;
 
@@ -66,6 +72,7 @@ private:
     Result<LayerEntries> bind_layer(const ModelConfig& config, uint32_t index);
     Result<Entry> bind_tensor(const std::string& name, uint32_t rows, uint32_t columns);
     Result<void> refuse_unknown_tensors() const;
+    void add_parts();
     Result<const std::byte*> wait(Entry entry);
     Result<void> load(Entry entry, const float*& vector);
     Result<void> load(Entry entry, kernels::PackedMatrix& matrix);
@@ -73,6 +80,7 @@ private:
     const snapshot::ImageView* image_;
     SystemClock clock_;
     Nanoseconds waited_{};
+    FirstPass first_pass_;
     std::vector<Entry> bound_;
     Entry token_entry_ = nullptr;
     Entry rope_factors_entry_ = nullptr;  // May be absent.

@@ -53,6 +53,7 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
     prepare_positions(rows, (*embedding)->rope_factors);
     embed(rows, (*embedding)->tokens);
     compute_.ended(Op::kEmbed);
+    weights_.worked(0);
     for (uint32_t i = 0; i < config_.base.layers; ++i) {
         const auto waited = weights_.layer(i);
         if (!waited) {
@@ -72,6 +73,7 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
         normalize(count, layer.feed_forward_norm, delta_.data(), feed_forward_in_);
         compute_.ended(Op::kNorm);
         feed_forward(layer, count);
+        weights_.worked(i + 1);
     }
     if (rows.logit_rows.empty()) {
         return {};
@@ -82,6 +84,7 @@ Result<void> Llama::forward(const StepRows& rows, std::vector<const float*>& log
     }
     compute_logits(rows, **head, logits);
     compute_.ended(Op::kHead);
+    weights_.worked(config_.base.layers + 1);
     return {};
 }
 

@@ -8,6 +8,7 @@
 #include "base/unique_fd.h"
 #include "loader/chunk_store.h"
 #include "loader/read_backend.h"
+#include "snapshot/tiers/chunk_arrival.h"
 
 #include <chrono>
 #include <cstdint>
@@ -30,6 +31,7 @@ struct RestoreTimes {
     std::chrono::nanoseconds total{};
     uint64_t bytes_read = 0;
     bool from_memory = false;  // The image was resident: nothing was read.
+    ChunkArrivals arrivals;    // Null when it was resident.
 };
 
 // An image that is resident or on its way; the memory is kept while any copy of this handle lives

@@ -26,7 +26,7 @@ constexpr std::string_view kTrace = R"({"id":"req_1","source":"memory","state":"
 }  // namespace
 
 TEST_CASE("a trace is a head, and a waterfall as wide as the terminal") {
-    CHECK(trace_text(parsed(kTrace), 60) ==
+    CHECK(trace_text(parsed(kTrace), {.columns = 60}) ==
           "request   req_1\n"
           "model     m, revision 0123456789ab\n"
           "project   default\n"
@@ -43,16 +43,16 @@ TEST_CASE("a trace is a head, and a waterfall as wide as the terminal") {
 }
 
 TEST_CASE("a narrow terminal gets the numbers without bars") {
-    const std::string text = trace_text(parsed(kTrace), 42);
+    const std::string text = trace_text(parsed(kTrace), {.columns = 42});
     CHECK(text.find('|') == std::string::npos);
     CHECK(text.find("restore    0.00 ms   50.00 ms\n") != std::string::npos);
-    CHECK(trace_text(parsed(kTrace), 0) == text);
-    CHECK(trace_text(parsed(kTrace), 43).find('|') != std::string::npos);
+    CHECK(trace_text(parsed(kTrace), {.columns = 0}) == text);
+    CHECK(trace_text(parsed(kTrace), {.columns = 43}).find('|') != std::string::npos);
 }
 
 TEST_CASE("no line of the waterfall is wider than the terminal") {
     for (size_t columns = 43; columns < 200; columns += 13) {
-        std::istringstream text(trace_text(parsed(kTrace), columns));
+        std::istringstream text(trace_text(parsed(kTrace), {.columns = columns}));
         std::string line;
         while (std::getline(text, line)) {
             if (line.ends_with('|')) {
@@ -67,7 +67,7 @@ TEST_CASE("a trace from the ledger says that its phases are gone") {
     trace["source"] = "ledger";
     trace["restore_ms"] = 31;
     trace.erase("phases");
-    const std::string text = trace_text(trace, 80);
+    const std::string text = trace_text(trace, {});
     CHECK(text.find("restore   31 ms\n") != std::string::npos);
     CHECK(text.find("no longer keeps") != std::string::npos);
     CHECK(text.find("PHASE") == std::string::npos);

@@ -129,7 +129,7 @@ struct Fixture {
             AnswerServices{context, clock, ledger, marks, watch}, std::move(request),
             std::move(facts), watch.traces.add(RequestTrace{.accepted_at = clock.monotonic()}));
         handle = make_answer_handle(stream);
-        stream->submit(upstream, /*sequence=*/1, /*cold=*/false);
+        stream->submit(upstream, /*sequence=*/1, nullptr);
     }
 
     void turn() {
@@ -177,6 +177,10 @@ private:
         out->emplace(std::move(record));
     }
 };
+
+std::shared_ptr<const ColdTrace> cold() {
+    return std::make_shared<ColdTrace>(Nanoseconds{});
+}
 
 }  // namespace
 
@@ -292,7 +296,7 @@ TEST_CASE("the lease follows a reader who keeps up and waits for one who does no
 TEST_CASE("a request is tried again only while nothing was sampled, and only once") {
     Fixture f(true);
     CHECK(f.stream->retryable());
-    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.stream->submit(f.upstream, 2, cold());
     CHECK_FALSE(f.stream->retryable());
     f.stream->on_failed(Error{ErrorCode::kUnavailable, "again"});
 }
@@ -300,7 +304,7 @@ TEST_CASE("a request is tried again only while nothing was sampled, and only onc
 TEST_CASE("a second try does not debit the input twice") {
     Fixture f(true);
     f.tokenized(12, 100);
-    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.stream->submit(f.upstream, 2, cold());
     f.tokenized(12, 100);
     CHECK(f.ledger.begun.size() == 1);
     CHECK(f.upstream.count<GoFrame>() == 2);
@@ -355,7 +359,7 @@ TEST_CASE("a worker that counts cached tokens that can't be is accused") {
 TEST_CASE("a second worker that counts the same prompt otherwise is accused") {
     Fixture f(true);
     f.tokenized(12, 100);
-    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.stream->submit(f.upstream, 2, cold());
     f.tokenized(13, 100);
     CHECK(f.upstream.accusation == "counts a prompt otherwise than the worker before it");
     CHECK(f.upstream.count<GoFrame>() == 1);
@@ -366,7 +370,7 @@ TEST_CASE("a second worker may not begin before the input is debited either") {
     Fixture f(true);
     f.ledger.hold_begins = true;
     f.tokenized(12, 100);
-    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.stream->submit(f.upstream, 2, cold());
     f.tokenized(12, 100);
     CHECK(f.upstream.count<GoFrame>() == 0);
     f.ledger.write_begins();
@@ -395,9 +399,35 @@ TEST_CASE("marks of one turn are written together, and the next step waits for t
     CHECK(f.ledger.marks.back() == 2);
 }
 
+TEST_CASE("what the first layer held up a prompt for counts from Go, and not for a warm model") {
+    const auto ms = [](int64_t count) { return Nanoseconds(std::chrono::milliseconds(count)); };
+    const auto first_layer = [&](bool is_cold, int64_t asked_ms) {
+        Fixture f(true);
+        const Nanoseconds woken = f.clock.monotonic();
+        const auto trace = std::make_shared<ColdTrace>(woken);
+        f.stream->submit(f.upstream, 2, is_cold ? trace : nullptr);
+        f.clock.advance(ms(10));
+        f.tokenized(12, 100);  // Go.
+        f.clock.advance(ms(30));
+        const auto at = [&](int64_t count) {
+            return static_cast<uint64_t>((woken + ms(count)).count());
+        };
+        trace->computed(
+            {.parts = {{.asked_ns = at(asked_ms), .there_ns = at(20), .ended_ns = at(21)},
+                       {.asked_ns = at(21), .there_ns = at(25), .ended_ns = at(26)},
+                       {.asked_ns = at(26), .there_ns = at(35), .ended_ns = at(36)}}},
+            f.clock.monotonic());
+        f.tokens("a", Finish::kNone);
+        return f.handle->times().first_layer;
+    };
+    CHECK(first_layer(true, 12) == ms(8 + 4));
+    CHECK(first_layer(true, 5) == ms(10 + 4));  // Another request's step waited before that.
+    CHECK(first_layer(false, 12) == ms(0));
+}
+
 TEST_CASE("the phases of a cold request follow each other and add up") {
     Fixture f(true);
-    f.stream->submit(f.upstream, 2, /*cold=*/true);
+    f.stream->submit(f.upstream, 2, cold());
     f.clock.advance(std::chrono::milliseconds(40));
     f.stream->on_restored(true, 0);
     f.tokenized(12, 100);

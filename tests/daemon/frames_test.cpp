@@ -66,6 +66,7 @@ std::vector<Frame> one_of_each() {
             FailedFrame{ErrorCode::kUnavailable, "chunk 3 failed"},
             BenchFrame{.batch = 8, .prompt = 128, .answer = 64, .seed = 3, .profile = true},
             whole_bench(),
+            FirstPassFrame{{{0, 4096, 1, 2, 3}, {4096, 8192, 3, 3, 9}}},
             StepFrame{.step_us = 900,
                       .wait_us = 900,
                       .sequences = 2,
@@ -165,6 +166,25 @@ TEST_CASE("a step whose counts contradict each other is refused") {
     CHECK_FALSE(accepted({.pages_used = 4, .pages_total = 3}));
     CHECK(accepted({.step_us = 5, .wait_us = 5}));
     CHECK_FALSE(accepted({.step_us = 5, .wait_us = 6}));
+}
+
+TEST_CASE("the parts of a first pass follow each other, and are as many as a model can have") {
+    const auto accepted = [](const FirstPassFrame& pass) {
+        return decode(encode_frame(pass)).ok();
+    };
+    const std::vector<PartItem> most(kPartsMax, PartItem{0, 1, 5, 5, 5});
+    CHECK(accepted({most}));
+    auto more = most;
+    more.emplace_back(PartItem{0, 1, 5, 5, 5});
+    CHECK_FALSE(accepted({more}));
+    CHECK_FALSE(accepted({}));
+    CHECK_FALSE(accepted({{{0, 1, 2, 1, 3}}}));
+    CHECK_FALSE(accepted({{{0, 1, 1, 3, 2}}}));
+    CHECK_FALSE(accepted({{{0, 1, 1, 2, 3}, {0, 1, 2, 3, 4}}}));
+    CHECK(accepted({{{0, 1, 1, 2, 3}, {0, 1, 3, 3, 3}}}));
+    constexpr uint64_t kEnd = std::numeric_limits<uint64_t>::max();
+    CHECK(accepted({{{kEnd - 1, 1, 1, 1, 1}}}));
+    CHECK_FALSE(accepted({{{kEnd - 1, 2, 1, 1, 1}}}));
 }
 
 TEST_CASE("a bench case is taken up to its limits and not beyond") {

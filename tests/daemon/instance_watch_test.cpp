@@ -10,6 +10,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
+snapshot::RestoreTimes times(bool from_memory, uint64_t read) {
+    return {.bytes_read = from_memory ? 0 : read, .from_memory = from_memory};
+}
+
 struct Fixture {
     ManualClock clock;
     Watch watch{clock};
@@ -30,7 +34,7 @@ struct Fixture {
         model.worker_taken();
         clock.advance(1ms);
         model.assigned();
-        model.restored(from_memory, from_memory ? 0 : 700, 1000);
+        model.restored(times(from_memory, 700), 1000);
         clock.advance(5ms);
         model.token_of(trace);
     }
@@ -72,7 +76,7 @@ TEST_CASE_FIXTURE(Fixture, "a cold start is counted also when news of the restor
     model.wake_begins();
     model.token_of(request(true));
     CHECK(cold_starts("disk", "first_token") == 0);
-    model.restored(false, 1, 1);
+    model.restored(times(false, 1), 1);
     CHECK(cold_starts("disk", "first_token") == 1);
 }
 
@@ -119,7 +123,7 @@ TEST_CASE_FIXTURE(Fixture, "sequences without a place in the batch wait") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "a model that may sample and does not is stalled after two seconds") {
-    model.restored(true, 0, 1);
+    model.restored(times(true, 0), 1);
     clock.advance(2s);
     CHECK_FALSE(model.stalled(kOne).has_value());
     clock.advance(1ns);
@@ -131,7 +135,7 @@ TEST_CASE_FIXTURE(Fixture, "a model that may sample and does not is stalled afte
 }
 
 TEST_CASE_FIXTURE(Fixture, "a model of slow steps is given twenty of them") {
-    model.restored(true, 0, 1);
+    model.restored(times(true, 0), 1);
     step(200'000);  // In the bucket up to 0.25 s.
     clock.advance(5s);
     CHECK_FALSE(model.stalled(kOne).has_value());
@@ -151,4 +155,14 @@ TEST_CASE_FIXTURE(Fixture, "steps are counted, and news without a step are none"
     CHECK(watch.metrics.own.step_seconds.count({"m"}) == 1);
     CHECK(watch.metrics.llama.decodes.value({}) == 1);
     CHECK(watch.metrics.vllm.iteration_tokens.count({"m"}) == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "each cold start has its own trace, and takes one first pass") {
+    model.wake_begins();
+    const auto first = model.cold_trace();
+    CHECK(model.first_pass({.parts = {{}}}));
+    CHECK_FALSE(model.first_pass({.parts = {{}}}));
+    model.wake_begins();
+    CHECK(model.cold_trace() != first);
+    CHECK(model.first_pass({.parts = {{}}}));
 }

@@ -35,7 +35,9 @@ struct Fixture {
 
     std::vector<TokensFrame> frames_of(const std::vector<TokenEvent>& events) {
         std::vector<TokensFrame> frames;
-        for (const Frame& frame : answers.frames_of(events, cancelled)) {
+        std::vector<Frame> added;
+        answers.add_frames(events, added, cancelled);
+        for (const Frame& frame : added) {
             frames.push_back(std::get<TokensFrame>(frame));
         }
         return frames;

@@ -67,8 +67,8 @@ TEST_CASE("a chat stream has exactly these bytes") {
               chunk +
               R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]})"
               "\n\n"
-              ": server-timing queue;dur=0.000, restore;dur=0.000, prefill;dur=0.000, "
-              "decode;dur=0.000\n\n"
+              ": server-timing queue;dur=0.000, restore;dur=0.000, first-layer;dur=0.000, "
+              "prefill;dur=0.000, decode;dur=0.000\n\n"
               "data: [DONE]\n\n");
 }
 
@@ -88,8 +88,8 @@ TEST_CASE("a completion stream has exactly these bytes") {
               chunk +
               R"({"index":0,"text":"","logprobs":null,"finish_reason":"length"}]})"
               "\n\n"
-              ": server-timing queue;dur=0.000, restore;dur=0.000, prefill;dur=0.000, "
-              "decode;dur=0.000\n\n"
+              ": server-timing queue;dur=0.000, restore;dur=0.000, first-layer;dur=0.000, "
+              "prefill;dur=0.000, decode;dur=0.000\n\n"
               "data: [DONE]\n\n");
 }
 
@@ -117,7 +117,8 @@ TEST_CASE("a whole chat answer has exactly this body") {
                                 .decode = milliseconds(4)};
     const Answer answer = front.post("/v1/chat/completions", kChatBody);
     CHECK(answer.field("server-timing") ==
-          "queue;dur=1.500, restore;dur=20.000, prefill;dur=3.000, decode;dur=4.000");
+          "queue;dur=1.500, restore;dur=20.000, first-layer;dur=0.000, prefill;dur=3.000, "
+          "decode;dur=4.000");
     CHECK(
         with_plain_id(answer) ==
         R"({"id":"chatcmpl-ID","object":"chat.completion","created":1700000000,"model":"smol",)"
@@ -332,6 +333,26 @@ TEST_CASE("silence before the first token is bridged by comments") {
     CHECK(client.read_until("data: [DONE]\n\n").find(": server-timing queue") != std::string::npos);
 }
 
+TEST_CASE("what a stream's head can't know follows it, for clients that take trailers") {
+    FrontFixture front;
+    const std::string end = "\r\n0\r\n";
+    for (const bool takes : {true, false}) {
+        TestClient client = front.client();
+        std::string request = post_request("/v1/chat/completions", kChatStreamBody);
+        if (takes) {
+            request.insert(request.find("\r\n") + 2, "TE: trailers\r\nConnection: TE\r\n");
+        }
+        client.send(request);
+        std::string text = client.read_until("data: [DONE]\n\n");
+        text += client.read_until("\r\n\r\n");
+        CHECK(text.find("Server-Timing: queue;dur=") != std::string::npos);
+        CHECK((text.find("Trailer: Server-Timing\r\n") != std::string::npos) == takes);
+        const std::string trailer = text.substr(text.find(end) + end.size());
+        CHECK(trailer.starts_with(takes ? "Server-Timing: queue;dur=" : "\r\n"));
+        CHECK((trailer.find("decode;dur=") != std::string::npos) == takes);
+    }
+}
+
 TEST_CASE("an error after an early head is an event") {
     HttpLimits limits = patient_limits();
     limits.heartbeat = milliseconds(10);
@@ -354,7 +375,8 @@ TEST_CASE("the first token's head has the times up to it") {
                                 .prefill = milliseconds(3),
                                 .decode = milliseconds(4)};
     const Answer answer = front.post("/v1/chat/completions", kChatStreamBody);
-    CHECK(answer.field("server-timing") == "queue;dur=1.000, restore;dur=2.000, prefill;dur=3.000");
+    CHECK(answer.field("server-timing") ==
+          "queue;dur=1.000, restore;dur=2.000, first-layer;dur=0.000, prefill;dur=3.000");
 }
 
 TEST_CASE("stopping lets a running stream end and then closes its connection") {

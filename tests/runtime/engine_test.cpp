@@ -307,6 +307,35 @@ TEST_CASE("only the rows that were asked for get logits, in entry order") {
     }
 }
 
+TEST_CASE("the first use of each part is told once all were used, and never changes") {
+    const MemoryImage image = make_image({});
+    EngineFixture engine = make_engine(image, *tests::kernel_tables().front(), 1);
+    const auto tokens = random_tokens(4, 4);
+    const auto kv = engine->new_sequence();
+    REQUIRE(engine->reserve(*kv, 4));
+    std::vector<const float*> logits;
+    StepEntry entry{.kv = kv.get(), .tokens = std::span(tokens).first(2)};
+    REQUIRE(engine->step({&entry, 1}, logits));
+    CHECK(engine->first_pass().empty());  // Nobody asked for the head.
+    entry = {.kv = kv.get(), .tokens = std::span(tokens).subspan(2, 1), .logits_of_last = true};
+    REQUIRE(engine->step({&entry, 1}, logits));
+    const auto parts = engine->first_pass();
+    REQUIRE(parts.size() == 3 + 2);
+    Nanoseconds last{};
+    for (const runtime::PartTimes& part : parts) {
+        CHECK(last <= part.asked);
+        CHECK(part.asked <= part.there);
+        CHECK(part.there < part.ended);
+        CHECK(part.bytes > 0);
+        last = part.ended;
+    }
+    const std::vector<runtime::PartTimes> before(parts.begin(), parts.end());
+    entry = {.kv = kv.get(), .tokens = std::span(tokens).subspan(3, 1), .logits_of_last = true};
+    REQUIRE(engine->step({&entry, 1}, logits));
+    CHECK(engine->first_pass().back().ended == before.back().ended);
+    CHECK(engine->first_pass().front().ended == before.front().ended);
+}
+
 TEST_CASE("the usable context is the least of the model's, the options' and the pool's") {
     const MemoryImage image = make_image({.context = 300});
     auto view = image.open();

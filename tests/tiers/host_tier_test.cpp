@@ -50,6 +50,25 @@ TEST_CASE("a restored image has the bytes that were deployed") {
     CHECK(fixture.tier->resident_bytes() == image.bytes.size() + test::kLatchFileBytes);
 }
 
+TEST_CASE("each chunk of a restore is told once with its moment, and none of a resident image") {
+    TierFixture fixture;
+    const auto image = deploy_image(*fixture.store, kShape, 1);
+    fixture.create_tier(kOptions);
+    const auto times = fixture.start(image.digest).result.get();
+    REQUIRE(times.ok());
+    REQUIRE(times->arrivals != nullptr);
+    std::vector<uint64_t> bytes(kShape.chunk_bytes.size());
+    for (const ChunkArrival& chunk : *times->arrivals) {
+        const auto same = [&](const auto& of_image) { return of_image.offset == chunk.offset; };
+        const auto at = std::ranges::find_if(image.chunks, same);
+        REQUIRE(at != image.chunks.end());
+        bytes[static_cast<size_t>(at - image.chunks.begin())] += chunk.bytes;
+        CHECK(chunk.at <= times->arrivals->back().at);
+    }
+    CHECK(bytes == kShape.chunk_bytes);
+    CHECK(fixture.start(image.digest).result.get()->arrivals == nullptr);
+}
+
 TEST_CASE("an image that is resident is given at once, from memory") {
     TierFixture fixture;
     const auto image = deploy_image(*fixture.store, kOneMiB, 1);

@@ -48,6 +48,7 @@ void Restorer::restore(std::shared_ptr<HostImage> image,
     job->image = std::move(image);
     job->places = std::move(places);
     job->started = clock_.monotonic();
+    job->arrivals.reserve(job->places.size());
     {
         const std::lock_guard lock(mutex_);
         queued_.push_back(std::move(job));
@@ -242,11 +243,14 @@ Result<void> Restorer::verify(const OpenChunk& chunk) {
 }
 
 void Restorer::publish(Job& job, size_t chunk) {
-    const Nanoseconds since = clock_.monotonic() - job.started;
+    const Nanoseconds now = clock_.monotonic();
+    const Nanoseconds since = now - job.started;
     if (job.published++ == 0) {
         job.times.first_chunk = since;
     }
     job.times.total = since;
+    const loader::ImageChunk& arrived = job.image->index().chunks[chunk];
+    job.arrivals.push_back({.offset = arrived.offset, .bytes = arrived.bytes, .at = now});
     set_latch(job.image->memory().latches()[chunk], Latch::kReady);
 }
 
@@ -280,6 +284,8 @@ void Restorer::finish_jobs() {
         if (done->error) {
             finished_(std::move(done->image), *std::move(done->error));
         } else {
+            done->times.arrivals =
+                std::make_shared<const std::vector<ChunkArrival>>(std::move(done->arrivals));
             finished_(std::move(done->image), done->times);
         }
     }

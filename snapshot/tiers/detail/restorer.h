@@ -56,6 +56,7 @@ private:
         size_t published = 0;      // Chunks that are ready.
         uint32_t open_chunks = 0;  // With reads that are started or about to start.
         RestoreTimes times;
+        std::vector<ChunkArrival> arrivals;
         std::optional<Error> error;  // Set once: no more reads start.
     };
 
