@@ -23,6 +23,21 @@ void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* 
     }
 }
 
+double exp_sum_above(const LogitRow& row, float threshold) noexcept {
+    const Weights weights(row.best, row.scale);
+    const __m256 least = _mm256_set1_ps(threshold);
+    double sum = 0;
+    const float* maximum = row.maxima;
+    for (uint32_t first = 0; first < row.n; first += kSelectBlock) {
+        const uint32_t left = row.n - first;
+        if (*maximum++ > threshold) {
+            const uint32_t count = left < kSelectBlock ? left : kSelectBlock;
+            sum += static_cast<double>(block_exp_sum_above(row.x + first, count, weights, least));
+        }
+    }
+    return sum;
+}
+
 uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept {
     const __m256 least = _mm256_set1_ps(threshold);
     uint32_t found = 0;

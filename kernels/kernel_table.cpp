@@ -22,6 +22,7 @@ constexpr KernelTable kScalar{
     .attention = scalar::attention,
     .block_maxima = scalar::block_maxima,
     .block_exp_sums = scalar::block_exp_sums,
+    .exp_sum_above = scalar::exp_sum_above,
     .collect_above = scalar::collect_above,
 };
 
@@ -39,6 +40,7 @@ constexpr KernelTable kAvx2{
     .attention = avx2::attention,
     .block_maxima = avx2::block_maxima,
     .block_exp_sums = avx2::block_exp_sums,
+    .exp_sum_above = avx2::exp_sum_above,
     .collect_above = avx2::collect_above,
 };
 
@@ -57,6 +59,7 @@ constexpr KernelTable kAvx512Vnni{
     // Bound by memory, not by lanes.
     .block_maxima = avx2::block_maxima,
     .block_exp_sums = avx2::block_exp_sums,
+    .exp_sum_above = avx2::exp_sum_above,
     .collect_above = avx2::collect_above,
 };
 

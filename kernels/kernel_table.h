@@ -72,6 +72,15 @@ struct AttentionArgs {
     size_t out_stride = 0;
 };
 
+// A row of logits for `exp_sum_above`, with what `block_maxima` and `block_exp_sums` say of it.
+struct LogitRow {
+    const float* x = nullptr;       // [n]
+    const float* maxima = nullptr;  // [blocks]
+    uint32_t n = 0;
+    float best = 0;   // The row's maximum, finite.
+    float scale = 0;  // At least kWeightScaleMin.
+};
+
 // Keys and values of one KV head for positions that follow one another within one page, rounded to
 // the page's type: F16 and BF16 to nearest even. Q8_0 as `quantize` below, with a scale for each
 // row's keys and one for its values: 0 where no magnitude reaches kQuantizeFloor, NaN where a row
@@ -150,6 +159,8 @@ struct KernelTable {
     // finite. scale >= kWeightScaleMin.
     void (*block_exp_sums)(const float* x, uint32_t n, float best, float scale,
                            float* out) noexcept;
+    // The same sum over a whole row, of the x[i] > threshold alone.
+    double (*exp_sum_above)(const LogitRow& row, float threshold) noexcept;
     // The i with x[i] >= threshold, ascending, into out (room for n); gives their number.
     uint32_t (*collect_above)(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept;
 };

@@ -30,6 +30,17 @@ void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* 
     }
 }
 
+double exp_sum_above(const LogitRow& row, float threshold) noexcept {
+    double sum = 0;
+    for (uint32_t i = 0; i < row.n; ++i) {
+        const float distance = (row.x[i] - row.best) * row.scale;
+        if (row.x[i] > threshold && distance > -kNegligibleWeight) {
+            sum += static_cast<double>(std::exp(distance));
+        }
+    }
+    return sum;
+}
+
 uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept {
     uint32_t found = 0;
     for (uint32_t i = 0; i < n; ++i) {

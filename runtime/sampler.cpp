@@ -17,8 +17,11 @@ using kernels::kSelectBlock;
 
 // What a log-probability that has no finite value is reported as (OpenAI's own convention).
 constexpr float kLogprobMin = -9999.0F;
-// A nucleus is mostly a few dozen tokens: the first guess.
+// A nucleus is mostly a few dozen tokens: the first guess. From more than the second on it is not
+// collected: tokens are drawn from all until one lies inside, which it does with the chance top_p.
 constexpr size_t kNucleusGuess = 64;
+constexpr size_t kNucleusCollected = 1024;
+constexpr uint64_t kDrawsMax = 8;  // Then it is collected after all, so that a small top_p ends.
 // No model's logits differ by as much; what lies further down is taken in one go.
 constexpr float kReachMax = 1024;
 
@@ -253,16 +256,65 @@ void Sampler::drop_worse_than(Candidate last) {
     std::erase_if(candidates_, [last](const Candidate& other) { return better(last, other); });
 }
 
-// top_p alone: from further and further down until the weight is reached.
-void Sampler::collect_nucleus(std::span<const float> logits, const Weight& weight, double wanted,
-                              float floor) {
-    size_t count = kNucleusGuess;
+// candidates_ = the fewest best whose weights reach `wanted`, looked for among the `count` best and
+// then further down, as far as `limit` of them. False if there are more.
+bool Sampler::collect_nucleus(std::span<const float> logits, const Weight& weight, double wanted,
+                              NucleusSearch search) {
+    const float floor = weight.floor(0);
+    size_t count = search.count;
     collect_at_least(logits, count, floor);
     while (candidates_.size() >= count && candidates_weight(weight) < wanted) {
-        count = candidates_.size() * 4;
+        if (count >= search.limit) {
+            return false;
+        }
+        count = std::min(std::max(candidates_.size() * 4, count + 1), search.limit);
         collect_at_least(logits, count, floor);
     }
     keep_nucleus(weight, wanted);
+    return candidates_.size() <= search.limit;
+}
+
+// Whether all that is better than `token` weighs less than `wanted`.
+bool Sampler::in_nucleus(std::span<const float> logits, TokenId token, const Weight& weight,
+                         double wanted) const {
+    const auto index = static_cast<size_t>(token);
+    const float logit = logits[index];
+    const double better = kernels_->exp_sum_above({.x = logits.data(),
+                                                   .maxima = maxima_.data(),
+                                                   .n = static_cast<uint32_t>(logits.size()),
+                                                   .best = best_.logit,
+                                                   .scale = weight.scale()},
+                                                  logit);
+    const auto own = static_cast<double>(weight(logit));
+    if (better >= wanted || better + own * static_cast<double>(index) < wanted) {
+        return better < wanted;
+    }
+    const auto ties = std::count(logits.begin(), logits.begin() + token, logit);
+    return better + own * static_cast<double>(ties) < wanted;
+}
+
+// top_p alone. A wide nucleus is not looked for: what is drawn from all and taken only if it lies
+// inside has the same distribution.
+TokenId Sampler::draw_from_nucleus(std::span<const float> logits, const SamplingOptions& options,
+                                   const Weight& weight, uint64_t position) {
+    const double total = sum_weights(logits, weight.scale());
+    const double wanted = static_cast<double>(options.top_p) * total;
+    const bool narrow = collect_nucleus(logits, weight, wanted,
+                                        {.count = kNucleusGuess, .limit = kNucleusCollected});
+    uint64_t choice = 0;
+    for (; !narrow && choice < kDrawsMax; ++choice) {
+        const double uniform = counter_uniform(options.seed, choice, position);
+        const TokenId token = draw_from_sums(logits, weight, uniform * total);
+        if (in_nucleus(logits, token, weight, wanted)) {
+            return token;
+        }
+    }
+    if (!narrow) {
+        collect_nucleus(logits, weight, wanted,
+                        {.count = kNucleusCollected * 4, .limit = logits.size()});
+    }
+    return candidates_.empty() ? best_.token
+                               : draw(weight, counter_uniform(options.seed, choice, position));
 }
 
 // candidates_ = the tokens that survive min_p (relative to the best, after temperature), then
@@ -270,12 +322,6 @@ void Sampler::collect_nucleus(std::span<const float> logits, const Weight& weigh
 void Sampler::filter(std::span<const float> logits, const SamplingOptions& options,
                      const Weight& weight) {
     const float floor = weight.floor(options.min_p);
-    const auto top_p = static_cast<double>(options.top_p);
-    if (options.top_k == 0 && !(options.min_p > 0)) {
-        const double total = sum_weights(logits, weight.scale());
-        collect_nucleus(logits, weight, top_p * total, floor);
-        return;
-    }
     if (options.top_k > 0 && options.top_k < logits.size()) {
         collect_at_least(logits, options.top_k, floor);
         keep_best(options.top_k);
@@ -287,7 +333,7 @@ void Sampler::filter(std::span<const float> logits, const SamplingOptions& optio
                (options.min_p > 0 && weight(candidate.logit) < options.min_p);
     });
     if (options.top_p < 1.0F) {
-        keep_nucleus(weight, top_p * candidates_weight(weight));
+        keep_nucleus(weight, static_cast<double>(options.top_p) * candidates_weight(weight));
     }
 }
 
@@ -308,10 +354,10 @@ TokenId Sampler::draw(const Weight& weight, double uniform) {
     return candidates_.back().token;
 }
 
-// From the whole vocabulary: sums by block, then a walk inside the block that the draw fell into.
-TokenId Sampler::draw_from_all(std::span<const float> logits, const Weight& weight,
-                               double uniform) {
-    double rest = uniform * sum_weights(logits, weight.scale());
+// From the whole vocabulary, after sum_weights: a walk over the blocks, then inside the one in
+// which `rest` is used up.
+TokenId Sampler::draw_from_sums(std::span<const float> logits, const Weight& weight,
+                                double rest) const {
     size_t block = 0;
     while (block + 1 < sums_.size() && rest >= static_cast<double>(sums_[block])) {
         rest -= static_cast<double>(sums_[block]);
@@ -348,9 +394,10 @@ TokenId Sampler::sample(std::span<const float> logits, const SamplingOptions& op
     const Weight weight(best_.logit, options.temperature);
     constexpr uint64_t kFirstChoice = 0;
     const double uniform = counter_uniform(options.seed, kFirstChoice, position);
-    const bool all = options.top_k == 0 && !(options.min_p > 0) && !(options.top_p < 1.0F);
-    if (all) {
-        return draw_from_all(row, weight, uniform);
+    if (options.top_k == 0 && !(options.min_p > 0)) {
+        return options.top_p < 1.0F
+                   ? draw_from_nucleus(row, options, weight, position)
+                   : draw_from_sums(row, weight, uniform * sum_weights(row, weight.scale()));
     }
     filter(row, options, weight);
     return candidates_.empty() ? best_.token : draw(weight, uniform);

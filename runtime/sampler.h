@@ -66,6 +66,12 @@ private:
         TokenId token;
     };
 
+    // How many of the best are looked at first, and at most.
+    struct NucleusSearch {
+        size_t count;
+        size_t limit;
+    };
+
     class Weight;
 
     static bool better(const Candidate& a, const Candidate& b) noexcept;
@@ -77,8 +83,10 @@ private:
     float maximum_at(size_t rank);
     void collect(std::span<const float> logits, float threshold);
     void collect_at_least(std::span<const float> logits, size_t count, float floor);
-    void collect_nucleus(std::span<const float> logits, const Weight& weight, double wanted,
-                         float floor);
+    bool collect_nucleus(std::span<const float> logits, const Weight& weight, double wanted,
+                         NucleusSearch search);
+    bool in_nucleus(std::span<const float> logits, TokenId token, const Weight& weight,
+                    double wanted) const;
     void keep_best(size_t count);
     void keep_nucleus(const Weight& weight, double wanted);
     void drop_worse_than(Candidate last);
@@ -86,7 +94,9 @@ private:
                 const Weight& weight);
     double candidates_weight(const Weight& weight) const;
     TokenId draw(const Weight& weight, double uniform);
-    TokenId draw_from_all(std::span<const float> logits, const Weight& weight, double uniform);
+    TokenId draw_from_sums(std::span<const float> logits, const Weight& weight, double rest) const;
+    TokenId draw_from_nucleus(std::span<const float> logits, const SamplingOptions& options,
+                              const Weight& weight, uint64_t position);
 
     const kernels::KernelTable* kernels_;
     Candidate best_{};

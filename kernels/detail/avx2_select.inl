@@ -117,5 +117,18 @@ private:
     return sum_lanes(sum);
 }
 
+// Of what lies above the threshold.
+[[gnu::always_inline]] inline float block_exp_sum_above(const float* x, uint32_t count,
+                                                        const Weights& weights, __m256 threshold) {
+    __m256 sum = _mm256_setzero_ps();
+    for (uint32_t i = 0; i < count; i += kSelectLanes) {
+        const __m256 part =
+            count - i < kSelectLanes ? load_front(x + i, count - i) : _mm256_loadu_ps(x + i);
+        const __m256 above = _mm256_cmp_ps(part, threshold, _CMP_GT_OQ);
+        sum = _mm256_add_ps(sum, _mm256_and_ps(weights(part), above));
+    }
+    return sum_lanes(sum);
+}
+
 }  // namespace
 }  // namespace rekindle::kernels::avx2

@@ -26,6 +26,7 @@ void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 void block_maxima(const float* x, uint32_t n, float* out) noexcept;
 void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* out) noexcept;
+double exp_sum_above(const LogitRow& row, float threshold) noexcept;
 uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept;
 
 }  // namespace scalar
@@ -46,6 +47,7 @@ void store_kv(const KvStoreArgs& args) noexcept;
 void attention(const AttentionArgs& args) noexcept;
 void block_maxima(const float* x, uint32_t n, float* out) noexcept;
 void block_exp_sums(const float* x, uint32_t n, float best, float scale, float* out) noexcept;
+double exp_sum_above(const LogitRow& row, float threshold) noexcept;
 uint32_t collect_above(const float* x, uint32_t n, float threshold, uint32_t* out) noexcept;
 
 }  // namespace avx2

@@ -81,6 +81,27 @@ TEST_CASE("sums of weights are those of exp, without what is negligible") {
     }
 }
 
+TEST_CASE("sums above a threshold leave out the threshold itself and NaN") {
+    for (const KernelTable* table : test::usable_tables()) {
+        for (const uint32_t n : kLengths) {
+            std::vector<float> x = logits(n);
+            x[0] = 8;  // The maximum of all.
+            std::vector<float> maxima(blocks(n));
+            table->block_maxima(x.data(), n, maxima.data());
+            for (const float threshold : {-kInfinity, -3.0F, x[n / 2], 8.0F}) {
+                double expected = 0;
+                for (const float value : x) {
+                    expected += value > threshold ? std::exp(double{value} - 8) : 0;
+                }
+                const double sum = table->exp_sum_above(
+                    {.x = x.data(), .maxima = maxima.data(), .n = n, .best = 8, .scale = 1},
+                    threshold);
+                CHECK(std::abs(sum - expected) <= 1e-5 * expected);
+            }
+        }
+    }
+}
+
 TEST_CASE("the places above a threshold come in order, the threshold's own among them") {
     for (const KernelTable* table : test::usable_tables()) {
         for (const uint32_t n : kLengths) {

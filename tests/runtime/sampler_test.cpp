@@ -120,6 +120,26 @@ TEST_CASE("top_p finds its set in a flat distribution of 262,144 tokens too") {
     }
 }
 
+TEST_CASE("a wide nucleus that is drawn from all has the same shares, and nothing of the rest") {
+    std::vector<float> logits(20'000, 0.0F);
+    std::fill(logits.begin() + 4'000, logits.begin() + 8'000, 1.0F);
+    std::fill(logits.begin() + 8'000, logits.end(), -2.0F);
+    // By weight: the middle 4,000 have 0.63 of all, the first 4,000 0.23, the last 12,000 0.09.
+    const double middle = 4'000 * std::exp(1.0);
+    const double total = middle + 4'000 + 12'000 * std::exp(-2.0);
+    const auto top_p = static_cast<float>((middle + 2'000) / total);
+    constexpr int kDraws = 4'000;
+    int of_middle = 0;
+    for (uint64_t position = 0; position < kDraws; ++position) {
+        const TokenId token = sample(logits, {.temperature = 1, .top_p = top_p}, position);
+        CHECK(token < 8'000);
+        CHECK((token <= 2'000 || token >= 4'000));  // Of ties the lower ids.
+        of_middle += token >= 4'000 ? 1 : 0;
+    }
+    const double share = middle / (middle + 2'000);
+    CHECK(std::abs(of_middle - kDraws * share) < 4 * std::sqrt(kDraws * share * (1 - share)));
+}
+
 TEST_CASE("min_p leaves tokens whose probability is that part of the best one's") {
     const float ln2 = std::log(2.0F);
     const std::vector<float> logits{0, -ln2, -2 * ln2, -3 * ln2};
@@ -195,18 +215,22 @@ TEST_CASE("log-probabilities stay finite for logits that are not") {
 
 namespace {
 
-// The definition: sort everything, then cut.
-TokenId sample_simply(std::vector<float> logits, const SamplingOptions& options,
-                      const std::vector<TokenId>& prompt, const std::vector<TokenId>& sampled,
-                      uint64_t position) {
+struct Said {
+    std::vector<TokenId> prompt;
+    std::vector<TokenId> sampled;
+};
+
+// The definitions of logit_bias and of the penalties.
+std::vector<float> adjust_simply(std::vector<float> logits, const SamplingOptions& options,
+                                 const Said& said) {
     for (const auto& [token, bias] : options.logit_bias) {
         logits[static_cast<size_t>(token)] += bias;
     }
     std::map<TokenId, uint32_t> counts;
-    for (const TokenId token : prompt) {
+    for (const TokenId token : said.prompt) {
         counts.emplace(token, 0);
     }
-    for (const TokenId token : sampled) {
+    for (const TokenId token : said.sampled) {
         ++counts[token];
     }
     for (const auto& [token, count] : counts) {
@@ -217,6 +241,12 @@ TokenId sample_simply(std::vector<float> logits, const SamplingOptions& options,
                 options.presence_penalty + options.frequency_penalty * static_cast<float>(count);
         }
     }
+    return logits;
+}
+
+// The definition of the rest: sort everything, then cut.
+TokenId sample_simply(const std::vector<float>& logits, const SamplingOptions& options,
+                      uint64_t position) {
     std::vector<TokenId> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
     const auto logit = [&](TokenId token) { return logits[static_cast<size_t>(token)]; };
@@ -238,6 +268,8 @@ TokenId sample_simply(std::vector<float> logits, const SamplingOptions& options,
     for (const TokenId token : order) {
         total += double{weight(token)};
     }
+    const std::vector<TokenId> all = order;
+    const double all_weight = total;
     double kept = 0;
     for (size_t i = 0; i < order.size() && options.top_p < 1; ++i) {
         kept += double{weight(order[i])};
@@ -246,15 +278,27 @@ TokenId sample_simply(std::vector<float> logits, const SamplingOptions& options,
             total = kept;
         }
     }
-    std::ranges::sort(order);  // The draw walks by id.
-    double rest = counter_uniform(options.seed, 0, position) * total;
-    for (const TokenId token : order) {
-        rest -= double{weight(token)};
-        if (rest < 0) {
+    const auto draw = [&](std::vector<TokenId> from, uint64_t choice, double sum) {
+        std::ranges::sort(from);  // The draw walks by id.
+        double rest = counter_uniform(options.seed, choice, position) * sum;
+        for (const TokenId token : from) {
+            rest -= double{weight(token)};
+            if (rest < 0) {
+                return token;
+            }
+        }
+        return from.back();
+    };
+    const bool wide =
+        options.top_k == 0 && options.min_p == 0 && options.top_p < 1 && order.size() > 1024;
+    uint64_t choice = 0;
+    for (; wide && choice < 8; ++choice) {
+        const TokenId token = draw(all, choice, all_weight);
+        if (std::ranges::find(order, token) != order.end()) {
             return token;
         }
     }
-    return order.back();
+    return draw(order, choice, total);
 }
 
 SamplingOptions random_options(uint64_t seed, size_t vocabulary) {
@@ -297,10 +341,11 @@ TEST_CASE("tokens are those of sorting the whole vocabulary, whatever the option
         for (const TokenId token : sampled) {
             seen.add_sampled(token);
         }
+        const std::vector<float> adjusted = adjust_simply(logits, options, {prompt, sampled});
         for (uint64_t position = 0; position < 5; ++position) {
             // A draw that falls between two tokens within rounding could go either way.
             CHECK(sampler.sample(logits, options, seen, position) ==
-                  sample_simply(logits, options, prompt, sampled, position));
+                  sample_simply(adjusted, options, position));
         }
     }
 }
