@@ -78,7 +78,13 @@ public:
             }
         }
         if (context.json) {
-            return write_out(json::serialize(json::object{{"deployments", resident}}) + "\n");
+            return write_out(json::serialize(json::object{
+                                 {"deployments", resident},
+                                 {"ready_bytes", count_member(*answer, "ready_bytes")}}) +
+                             "\n");
+        }
+        if (const uint64_t ready = count_member(*answer, "ready_bytes"); ready > 0) {
+            write_err(fmt::format("{} of memory are ready for restores\n", format_bytes(ready)));
         }
         if (rows.empty()) {
             write_err("no model is in memory: the next request brings one back\n");

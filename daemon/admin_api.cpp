@@ -197,6 +197,7 @@ Task<> AdminApi::list_deployments(HttpExchange& exchange) {
     }
     json::object out;
     out["deployments"] = std::move(list);
+    out["ready_bytes"] = services_.node.ready_bytes();
     auto reply = json_reply(out);
     co_await exchange.reply(std::move(reply));
 }

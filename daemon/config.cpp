@@ -33,6 +33,8 @@ const std::map<std::string, std::string>& option_help() {
         {"threads", "cores that busy workers share (default: all this process may use)"},
         {"host_memory",
          "memory for images, for instance 8GiB (default: half of what this process may use)"},
+        {"ready_memory",
+         "part of it that is kept ready for restores when images leave (default: an eighth)"},
         {"retained_kv",
          "memory for keys and values of models at zero (default: a sixteenth of host memory)"},
         {"kv_memory", "memory for one worker's KV cache (default: an eighth of host memory)"},
@@ -99,6 +101,8 @@ Result<void> set_option(const std::string& key, const std::string& text, Config&
         return store(parse_bytes(text), config.host_memory_bytes);
     } else if (key == "kv_memory") {
         return store(parse_bytes(text), config.kv_memory_bytes);
+    } else if (key == "ready_memory") {
+        return store(parse_bytes(text), config.ready_memory_bytes.emplace());
     } else if (key == "retained_kv") {
         return store(parse_bytes(text), config.retained_kv_bytes.emplace());
     } else if (key == "idle") {
@@ -144,6 +148,9 @@ Result<void> fill_defaults(Config& config) {
     }
     if (config.kv_memory_bytes == 0) {
         config.kv_memory_bytes = std::clamp(config.host_memory_bytes / 8, 64 * kMiB, kGiB);
+    }
+    if (!config.ready_memory_bytes) {
+        config.ready_memory_bytes = config.host_memory_bytes / 8;
     }
     if (!config.retained_kv_bytes) {
         config.retained_kv_bytes = config.host_memory_bytes / 16;

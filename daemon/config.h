@@ -16,6 +16,8 @@ struct Config {
     std::string listen = "127.0.0.1:8080";  // address:port; port 0 takes a free one.
     uint32_t threads = 0;                   // Shared by busy workers; 0: usable_cores().
     uint64_t host_memory_bytes = 0;         // For images; 0: half of usable_memory_bytes().
+    // Of host memory, kept ready for restores when images leave; nothing: an eighth.
+    std::optional<uint64_t> ready_memory_bytes;
     // For keys and values of models at zero, all together; nothing: a sixteenth of the above.
     std::optional<uint64_t> retained_kv_bytes;
     uint64_t kv_memory_bytes = 0;  // Per worker; 0: an eighth of host memory, 64 MiB to 1 GiB.

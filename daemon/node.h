@@ -276,6 +276,8 @@ public:
     virtual Result<void> remove_alias(const std::string& alias) = 0;
     virtual Task<Result<void>> undeploy(std::string name) = 0;
     virtual std::vector<DeploymentInfo> deployments() const = 0;
+    // Memory that no image holds, kept ready for the next one.
+    virtual uint64_t ready_bytes() const = 0;
     // By name or alias.
     virtual Result<DeploymentInfo> deployment(const std::string& name) const = 0;
     // Null: there are none.

@@ -239,6 +239,7 @@ Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgre
     const std::shared_ptr<ModelInstance> replaced = std::exchange(slot, candidate);
     renew_rules();
     keep_warm(candidate);
+    prepare_memory();
     schedule_cooling();  // Its keep-alive runs from now on, even if nobody ever calls it.
     log_info("deployed",
              {{"model", record.name}, {"revision", record.revision}, {"image", record.image}});
@@ -333,6 +334,7 @@ Task<Result<void>> NodeImpl::undeploy(std::string name) {
     instances_.erase(found);
     watch_.last_cold.erase(name);
     renew_rules();
+    prepare_memory();
     end_change();
     co_await retire(instance, std::move(images));
     log_info("undeployed", {{"model", name}});

@@ -53,6 +53,7 @@ Result<void> NodeImpl::start() {
         for (const auto& [name, instance] : instances_) {
             keep_warm(instance);
         }
+        prepare_memory();
     }
     return started;
 }
@@ -73,6 +74,7 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                                       const std::chrono::duration<double> taken = times.total;
                                       restore_bytes_per_s_ =
                                           static_cast<double>(times.bytes_read) / taken.count();
+                                      prepare_memory();
                                   }};
     const uint64_t kv_bytes = kv_bytes_of(record.manifest);
     const uint64_t draft_kv = draft_kv_bytes(kv_bytes, record.draft);

@@ -76,6 +76,7 @@ public:
 
     Task<Result<void>> undeploy(std::string name) override;
     std::vector<DeploymentInfo> deployments() const override;
+    uint64_t ready_bytes() const override { return services_.tier.free_bytes(); }
     Result<DeploymentInfo> deployment(const std::string& name) const override;
     Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) override;
     Task<Result<std::unique_ptr<BenchStream>>> bench(BenchSpec spec) override;
@@ -161,6 +162,8 @@ private:
     Task<Result<DeploymentInfo>> publish(DeploymentRecord record, OnProgress on_progress);
     Task<> retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images);
     void keep_warm(const std::shared_ptr<ModelInstance>& instance);
+    // Memory for the largest image that a request may bring back.
+    void prepare_memory();
     uint64_t kv_bytes_of(const api::Manifest& manifest) const noexcept;
     static kernels::KvType kv_type_of(const api::Manifest& manifest) noexcept;
     void renew_rules();

@@ -206,10 +206,11 @@ RekindleMetrics::RekindleMetrics(MetricRegistry& registry)
       models(registry.gauge({.name = "rekindle_models",
                              .help = "Deployments by tier: worker, memory or disk.",
                              .labels = {"tier"}})),
-      resident_bytes(registry.gauge({.name = "rekindle_resident_bytes",
-                                     .help = "Memory held by images by workers' KV pages and by "
-                                             "those that models at zero retain.",
-                                     .labels = {"kind"}})),
+      resident_bytes(
+          registry.gauge({.name = "rekindle_resident_bytes",
+                          .help = "Memory by kind: images; ready (kept for restores); "
+                                  "kv (pages of workers); retained_kv (pages of models at zero).",
+                          .labels = {"kind"}})),
       memory_budget(registry.gauge(
           plain("rekindle_host_memory_budget_bytes", "What images may hold in memory."))),
       idle_seconds(registry.counter({.name = "rekindle_idle_seconds_total",

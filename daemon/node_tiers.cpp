@@ -33,6 +33,17 @@ Result<std::shared_ptr<ModelInstance>> NodeImpl::instance_of(const std::string& 
     return found->second;
 }
 
+void NodeImpl::prepare_memory() {
+    uint64_t largest = 0;
+    for (const auto& [name, instance] : instances_) {
+        const DeploymentRecord& record = instance->record();
+        if (record.image_bytes > largest && !services_.tier.resident(record.image)) {
+            largest = record.image_bytes;
+        }
+    }
+    services_.tier.prepare(largest);
+}
+
 Task<> NodeImpl::finish_warming(std::shared_ptr<ModelInstance> instance) {
     const auto warmed = co_await instance->warm(instance);
     if (!warmed) {
@@ -138,6 +149,7 @@ Task<Result<DeploymentInfo>> NodeImpl::cool(CoolSpec spec) {
         if (!evicted) {
             co_return evicted.error();
         }
+        prepare_memory();
     }
     co_return info_of(*instance);
 }

@@ -70,6 +70,7 @@ void NodeImpl::refresh_metrics() {
     }
     own.resident_bytes.clear();
     own.resident_bytes.add({"images"}, static_cast<double>(services_.tier.resident_bytes()));
+    own.resident_bytes.add({"ready"}, static_cast<double>(services_.tier.free_bytes()));
     uint64_t retained = 0;
     for (const auto& [name, instance] : instances_) {
         retained += instance->retained_bytes();

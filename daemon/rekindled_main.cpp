@@ -81,7 +81,8 @@ Result<void> open_storage(const Config& config, Services& services) {
     services.store = std::move(store).value();
     auto tier = snapshot::HostTier::create(
         *services.store, services.clock,
-        snapshot::HostTierOptions{.budget_bytes = config.host_memory_bytes});
+        snapshot::HostTierOptions{.budget_bytes = config.host_memory_bytes,
+                                  .kept_bytes = config.ready_memory_bytes.value_or(0)});
     if (!tier) {
         return tier.error();
     }

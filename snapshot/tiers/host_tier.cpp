@@ -56,6 +56,9 @@ public:
                   std::unique_ptr<loader::ReadBackend> backend)
         : store_(store),
           options_(options),
+          pool_({.budget_bytes = options.budget_bytes,
+                 .kept_bytes = options.kept_bytes,
+                 .extent_bytes = options.extent_bytes}),
           pace_(clock),
           restorer_(std::in_place, clock, std::move(backend),
                     [this](std::shared_ptr<HostImage> image, const Result<RestoreTimes>& result) {
@@ -76,7 +79,6 @@ public:
             REKINDLE_CHECK(entry.image.use_count() == 1, "an image is held beyond its tier");
         }
         entries_.clear();
-        REKINDLE_CHECK(used_ == 0, "an image that failed is held beyond its tier");
     }
 
     Result<std::shared_ptr<ResidentImage>> acquire(const std::string& digest, Done done) override;
@@ -88,7 +90,13 @@ public:
         return at != entries_.end() && at->second.image->complete();
     }
 
-    uint64_t resident_bytes() const override { return used_.load(); }
+    uint64_t resident_bytes() const override { return pool_.held_bytes(); }
+
+    uint64_t free_bytes() const override { return pool_.free_bytes(); }
+
+    void prepare(uint64_t image_bytes) override { pool_.prepare(image_bytes); }
+
+    void wait_until_prepared() override { pool_.wait_until_idle(); }
 
     void set_restore_share(uint32_t percent) override { pace_.set_share(percent); }
 
@@ -107,7 +115,7 @@ private:
     // Expects starts_; the image is not in the table.
     Result<Handle> start(Plan plan, Done& done);
     // Takes `bytes` of the budget, evicting what nobody holds, least recently used first.
-    Result<BudgetShare> reserve(const std::string& digest, uint64_t bytes);
+    Result<ExtentPool::Share> reserve(const std::string& digest, uint64_t bytes);
     // The least recently used image that nobody holds, out of the table; expects mutex_.
     std::shared_ptr<HostImage> take_victim();
     // On the loader thread, or whoever drives the restorer.
@@ -116,7 +124,7 @@ private:
     loader::ChunkStore& store_;
     const HostTierOptions options_;
     std::mutex starts_;  // Held while a restore is prepared: one at a time. Taken before mutex_.
-    std::atomic<uint64_t> used_{0};
+    ExtentPool pool_;
     mutable std::mutex mutex_;
     std::unordered_map<std::string, Entry> entries_;  // Loading and complete, never failed.
     uint64_t uses_ = 0;
@@ -164,11 +172,12 @@ Result<LocalHostTier::Handle> LocalHostTier::start(Plan plan, Done& done) {
     const std::string digest = plan.parts.digest;
     const size_t chunks = plan.parts.index.chunks.size();
     const uint64_t bytes = plan.parts.index.bytes;
-    auto share = reserve(digest, ImageMemory::total_bytes(bytes, chunks));
+    const ImageMemory::Need need = ImageMemory::need_of(pool_, bytes, chunks);
+    auto share = reserve(digest, need.bytes);
     if (!share) {
         return std::move(share).error();
     }
-    auto memory = ImageMemory::allocate(bytes, chunks, options_.extent_bytes);
+    auto memory = ImageMemory::allocate(pool_, need, bytes);
     if (!memory) {
         return std::move(memory).error().with_context("image " + digest);
     }
@@ -185,28 +194,25 @@ Result<LocalHostTier::Handle> LocalHostTier::start(Plan plan, Done& done) {
     return Handle(image);
 }
 
-Result<BudgetShare> LocalHostTier::reserve(const std::string& digest, uint64_t bytes) {
+Result<ExtentPool::Share> LocalHostTier::reserve(const std::string& digest, uint64_t bytes) {
     for (;;) {
+        if (auto share = pool_.reserve(bytes)) {
+            return std::move(*share);
+        }
         // Destroyed outside of the lock: giving back pages takes time.
         std::shared_ptr<HostImage> victim;
-        {
+        if (bytes <= options_.budget_bytes) {
             const std::lock_guard lock(mutex_);
-            const uint64_t used = used_.load();
-            // Only raised here, under starts_; that it may shrink meanwhile does no harm.
-            if (bytes <= options_.budget_bytes && used <= options_.budget_bytes - bytes) {
-                used_ += bytes;
-                return BudgetShare(used_, bytes);
-            }
-            if (bytes <= options_.budget_bytes) {
-                victim = take_victim();
-            }
-            if (victim == nullptr) {
-                return Error{ErrorCode::kResourceExhausted,
-                             fmt::format("image {}: needs {} of host memory, the budget is {} "
-                                         "({} in use); raise --host-memory",
-                                         digest, format_bytes(bytes),
-                                         format_bytes(options_.budget_bytes), format_bytes(used))};
-            }
+            victim = take_victim();
+        }
+        if (victim == nullptr) {
+            pool_.give_up_reserving();
+            return Error{
+                ErrorCode::kResourceExhausted,
+                fmt::format("image {}: needs {} of host memory, the budget is {} "
+                            "({} in use); raise --host-memory",
+                            digest, format_bytes(bytes), format_bytes(options_.budget_bytes),
+                            format_bytes(pool_.held_bytes()))};
         }
         log_info("image_evicted", {{"image", victim->digest()}, {"bytes", victim->bytes()}});
     }

@@ -21,8 +21,11 @@ namespace rekindle::snapshot {
 
 struct HostTierOptions {
     uint64_t budget_bytes = 0;  // All extents together never exceed this.
-    uint64_t extent_bytes =
-        64ULL << 20;            // Whole pages; larger for an image of more than 120 of them.
+    // Memory that stays when images leave, and that is touched ahead of need
+    // (detail/extent_pool.h): as much at most, within the budget. 0: memory goes with its image.
+    uint64_t kept_bytes = 0;
+    uint64_t extent_bytes = 64ULL << 20;  // Whole pages; larger for an image of more than 120 of
+                                          // them. Only where nothing is kept.
     uint32_t queue_depth = 16;  // Reads of at most 1 MiB that are in flight together.
 };
 
@@ -34,8 +37,8 @@ struct RestoreTimes {
     ChunkArrivals arrivals;    // Null when it was resident.
 };
 
-// An image that is resident or on its way; the memory is kept while any copy of this handle lives
-// or a worker maps it.
+// An image that is resident or on its way. Hold a copy of this handle for as long as a worker maps
+// the image: afterwards its memory becomes another image's.
 class ResidentImage {
 public:
     virtual ~ResidentImage() = default;
@@ -80,6 +83,13 @@ public:
     virtual Result<void> evict(const std::string& digest) = 0;
     virtual bool resident(const std::string& digest) const = 0;
     virtual uint64_t resident_bytes() const = 0;
+    // Of extents that no image holds, and of what is made ahead of need.
+    virtual uint64_t free_bytes() const = 0;
+    // Makes memory for an image of this size ahead of need, within kept_bytes and the budget; takes
+    // the place of what was said before.
+    virtual void prepare(uint64_t image_bytes) = 0;
+    // Waits until what was given back is zeroed and what was asked for is made.
+    virtual void wait_until_prepared() = 0;
     // How much of the time, in percent (1 to 100, 100 at first), restores may keep the disk busy:
     // less than all of it while others are served from the same cores and memory.
     virtual void set_restore_share(uint32_t percent) = 0;

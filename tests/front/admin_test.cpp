@@ -76,7 +76,7 @@ TEST_CASE("the node describes itself") {
 TEST_CASE("deployments are listed and shown in full") {
     FrontFixture front;
     CHECK(ask(front, get_request("/admin/v1/deployments")).body ==
-          std::string(R"({"deployments":[)") + kDeployment + "]}");
+          std::string(R"({"deployments":[)") + kDeployment + R"(],"ready_bytes":4096})");
     std::string shown = kDeployment;
     shown.pop_back();
     CHECK(ask(front, get_request("/admin/v1/deployments/smol")).body ==

@@ -70,6 +70,7 @@ public:
 
     Task<Result<void>> undeploy(std::string name) override;
     std::vector<DeploymentInfo> deployments() const override;
+    uint64_t ready_bytes() const override { return 4096; }
     Result<DeploymentInfo> deployment(const std::string& name) const override;
     Task<Result<std::unique_ptr<GenerateStream>>> generate(GenerateRequest request) override;
     Task<Result<std::unique_ptr<BenchStream>>> bench(BenchSpec spec) override;

@@ -70,6 +70,9 @@ public:
     Result<void> evict(const std::string& digest) override { return inner_->evict(digest); }
     bool resident(const std::string& digest) const override { return inner_->resident(digest); }
     uint64_t resident_bytes() const override { return inner_->resident_bytes(); }
+    uint64_t free_bytes() const override { return inner_->free_bytes(); }
+    void prepare(uint64_t image_bytes) override { inner_->prepare(image_bytes); }
+    void wait_until_prepared() override { inner_->wait_until_prepared(); }
     void set_restore_share(uint32_t percent) override { inner_->set_restore_share(percent); }
 
 private:

@@ -215,6 +215,54 @@ TEST_CASE("a worker's mapping outlives the eviction of its image") {
     CHECK(right_chunks(view, image) == image.chunks.size());
 }
 
+TEST_CASE("an image is restored into the memory that another one left") {
+    TierFixture fixture;
+    const auto first = deploy_image(*fixture.store, kShape, 1);
+    const auto second = deploy_image(*fixture.store, kShape, 100);
+    fixture.create_tier({.budget_bytes = 64 * kMiB, .kept_bytes = 64 * kMiB});
+    uint64_t held = 0;
+    {
+        auto restore = fixture.start(first.digest);
+        REQUIRE(restore.result.get().ok());
+        held = fixture.tier->resident_bytes();
+        CHECK(fixture.tier->free_bytes() == 0);
+    }
+    REQUIRE(fixture.tier->evict(first.digest).ok());
+    CHECK(fixture.tier->resident_bytes() == 0);
+    CHECK(fixture.tier->free_bytes() == held - test::kLatchFileBytes);
+    auto restore = fixture.start(second.digest);
+    CHECK(right_chunks(TierFixture::view(*restore.image), second) == second.chunks.size());
+    REQUIRE(restore.result.get().ok());
+    CHECK(fixture.tier->free_bytes() == 0);
+    CHECK(fixture.tier->resident_bytes() == held);
+}
+
+TEST_CASE("a worker finds nothing of the image whose memory it is given") {
+    TierFixture fixture;
+    const auto first =
+        deploy_image(*fixture.store, {.chunk_bytes = std::vector<uint64_t>(1, 4 * kMiB)}, 1);
+    const auto second = deploy_image(*fixture.store, kOneMiB, 2);
+    std::latch release(1);
+    bool hold = false;
+    fixture.create_tier({.budget_bytes = 64 * kMiB, .kept_bytes = 64 * kMiB},
+                        [&](uint64_t, const loader::RawRead&) {
+                            if (hold) {
+                                release.wait();
+                            }
+                            return Fault{};
+                        });
+    REQUIRE(fixture.start(first.digest).result.get().ok());
+    REQUIRE(fixture.tier->evict(first.digest).ok());
+    hold = true;
+    auto restore = fixture.start(second.digest);
+    auto shared = restore.image->descriptors().value();
+    const auto whole = Mapping::read_only(shared.extents[0].get(), 4 * kMiB);
+    REQUIRE(whole.ok());
+    CHECK(std::ranges::all_of(whole->span(), [](std::byte b) { return b == std::byte{0}; }));
+    release.count_down();
+    CHECK(restore.result.get().ok());
+}
+
 TEST_CASE("an image that the store does not have is not found") {
     TierFixture fixture;
     fixture.create_tier(kOptions);

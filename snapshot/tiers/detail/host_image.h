@@ -4,6 +4,7 @@
 // Threading: const members from any thread; memory() is the loader thread's until complete.
 #pragma once
 #include "loader/image_index.h"
+#include "snapshot/tiers/detail/extent_pool.h"
 #include "snapshot/tiers/detail/image_memory.h"
 #include "snapshot/tiers/host_tier.h"
 
@@ -13,25 +14,6 @@
 
 namespace rekindle::snapshot {
 
-// Bytes taken from a budget, given back when destroyed.
-class [[nodiscard]] BudgetShare {
-public:
-    // `used` has been raised by `bytes` already.
-    BudgetShare(std::atomic<uint64_t>& used, uint64_t bytes) noexcept
-        : used_(&used), bytes_(bytes) {}
-
-    BudgetShare(BudgetShare&& other) noexcept
-        : used_(other.used_), bytes_(std::exchange(other.bytes_, 0)) {}
-
-    BudgetShare& operator=(BudgetShare&&) = delete;
-
-    ~BudgetShare() { used_->fetch_sub(bytes_); }
-
-private:
-    std::atomic<uint64_t>* used_;
-    uint64_t bytes_;
-};
-
 class HostImage final : public ResidentImage {
 public:
     struct Parts {
@@ -40,7 +22,7 @@ public:
         loader::ImageIndex index;
     };
 
-    HostImage(Parts parts, BudgetShare share, ImageMemory memory)
+    HostImage(Parts parts, ExtentPool::Share share, ImageMemory memory)
         : share_(std::move(share)), parts_(std::move(parts)), memory_(std::move(memory)) {}
 
     const std::string& digest() const noexcept override { return parts_.digest; }
@@ -71,7 +53,7 @@ public:
 private:
     enum class State { kLoading, kComplete, kFailed };
 
-    const BudgetShare share_;  // First member: given back after the memory is gone.
+    const ExtentPool::Share share_;  // First member: given back after the memory is gone.
     const Parts parts_;
     ImageMemory memory_;
     std::atomic<State> state_{State::kLoading};

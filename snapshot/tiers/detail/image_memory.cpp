@@ -4,29 +4,14 @@
 #include "snapshot/view/address_space.h"
 #include "snapshot/view/latches.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <numeric>
+#include <utility>
 
 namespace rekindle::snapshot {
 namespace {
-
-// One message carries at most 253 descriptors (SCM_MAX_FD), and a worker may be sent two images.
-constexpr uint64_t kExtentsMax = 120;
-constexpr uint64_t kHugePageBytes = 2 * kMiB;
-
-// After this, nobody (we neither) can resize the file, map it writable anew, write() to it or punch
-// holes; the mapping that exists stays writable.
-Result<void> seal(const UniqueFd& fd) {
-    constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-    if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
-        return errno_error("seal a memory file", errno);
-    }
-    return {};
-}
 
 uint64_t latch_file_bytes(size_t chunks) noexcept {
     return align_up(std::max<uint64_t>(chunks, 1) * kLatchBytes, kPageBytes);
@@ -34,52 +19,68 @@ uint64_t latch_file_bytes(size_t chunks) noexcept {
 
 }  // namespace
 
-uint64_t ImageMemory::total_bytes(uint64_t image_bytes, size_t chunks) noexcept {
-    return image_bytes + latch_file_bytes(chunks);
+ImageMemory::Need ImageMemory::need_of(const ExtentPool& pool, uint64_t image_bytes,
+                                       size_t chunks) {
+    Need need{.extents = pool.sizes_for(image_bytes), .chunks = chunks};
+    need.bytes =
+        std::accumulate(need.extents.begin(), need.extents.end(), latch_file_bytes(chunks));
+    return need;
 }
 
-Result<ImageMemory> ImageMemory::allocate(uint64_t image_bytes, size_t chunks,
-                                          uint64_t extent_bytes) {
-    ImageMemory memory;
-    auto space = reserve_address_space(image_bytes);
-    if (!space) {
-        return std::move(space).error();
+Result<ImageMemory> ImageMemory::allocate(ExtentPool& pool, const Need& need,
+                                          uint64_t image_bytes) {
+    ImageMemory memory(pool);
+    const uint64_t bytes = std::accumulate(need.extents.begin(), need.extents.end(), uint64_t{0});
+    auto whole = reserve_address_space(bytes);
+    if (!whole) {
+        return std::move(whole).error();
     }
-    memory.space_ = std::move(space).value();
-    const uint64_t least = (image_bytes + kExtentsMax - 1) / kExtentsMax;
-    const uint64_t step = least > extent_bytes ? align_up(least, kHugePageBytes) : extent_bytes;
-    for (uint64_t offset = 0; offset < image_bytes; offset += step) {
-        auto added = memory.add_extent(offset, std::min(step, image_bytes - offset));
-        if (!added) {
-            return std::move(added).error();
-        }
+    memory.whole_ = std::move(whole).value();
+    memory.space_ = memory.whole_.span().first(image_bytes);
+    auto extents = pool.take(need.extents);
+    if (!extents) {
+        return std::move(extents).error();
     }
-    // Where the system allows huge pages on advice: 2.5 times the read rate into fresh memory, and
-    // a worker's first touch costs a tenth. Elsewhere the advice is refused and nothing changes.
-    ::madvise(memory.space_.data(), memory.space_.bytes(), MADV_HUGEPAGE);
-    auto latched = memory.add_latches(chunks);
+    auto placed = memory.place(std::move(extents).value(), image_bytes);
+    if (!placed) {
+        return std::move(placed).error();
+    }
+    auto latched = memory.add_latches(need.chunks);
     if (!latched) {
         return std::move(latched).error();
     }
     return memory;
 }
 
-Result<void> ImageMemory::add_extent(uint64_t offset, uint64_t bytes) {
-    auto fd = create_memory_file("rekindle-extent", bytes);
-    if (!fd) {
-        return std::move(fd).error();
+Result<void> ImageMemory::place(std::vector<Extent> extents, uint64_t image_bytes) {
+    uint64_t offset = 0;
+    for (Extent& extent : extents) {
+        auto moved = move_extent_in(extent, whole_.data() + offset);
+        if (!moved) {
+            return moved;
+        }
+        const uint64_t bytes = extent.bytes;
+        pieces_.push_back({.extent = std::move(extent),
+                           .offset = offset,
+                           .used = std::min(bytes, image_bytes - offset)});
+        offset += bytes;
     }
-    void* const mapped = ::mmap(space_.data() + offset, bytes, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_FIXED, fd->get(), 0);
-    if (mapped == MAP_FAILED) {
-        return errno_error("map an extent", errno);
-    }
-    auto sealed = seal(*fd);
-    if (!sealed) {
-        return sealed;
-    }
-    extents_.push_back({.fd = std::move(fd).value(), .bytes = bytes});
     return {};
+}
+
+ImageMemory::~ImageMemory() {
+    std::vector<Extent> back;
+    for (Piece& piece : pieces_) {
+        // What cannot be moved is not kept: its memory goes with the address space.
+        if (move_extent_out(piece.extent, whole_.data() + piece.offset)) {
+            back.push_back(std::move(piece.extent));
+        }
+    }
+    pieces_.clear();
+    whole_.reset();
+    if (!back.empty()) {
+        pool_->give_back(std::move(back));
+    }
 }
 
 Result<void> ImageMemory::add_latches(size_t chunks) {
@@ -92,7 +93,7 @@ Result<void> ImageMemory::add_latches(size_t chunks) {
     if (!mapping) {
         return std::move(mapping).error();
     }
-    auto sealed = seal(*fd);
+    auto sealed = seal_memory_file(*fd);
     if (!sealed) {
         return sealed;
     }
@@ -104,13 +105,13 @@ Result<void> ImageMemory::add_latches(size_t chunks) {
 
 Result<ResidentImage::Descriptors> ImageMemory::share() const {
     ResidentImage::Descriptors shared;
-    for (const Extent& extent : extents_) {
-        auto copy = extent.fd.duplicate();
+    for (const Piece& piece : pieces_) {
+        auto copy = piece.extent.fd.duplicate();
         if (!copy) {
             return std::move(copy).error();
         }
         shared.extents.push_back(std::move(copy).value());
-        shared.extent_bytes.push_back(extent.bytes);
+        shared.extent_bytes.push_back(piece.used);
     }
     auto latches = latch_fd_.duplicate();
     if (!latches) {

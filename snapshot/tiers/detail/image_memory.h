@@ -4,6 +4,7 @@
 #pragma once
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "snapshot/tiers/detail/extent_pool.h"
 #include "snapshot/tiers/host_tier.h"
 
 #include <cstddef>
@@ -15,30 +16,45 @@ namespace rekindle::snapshot {
 
 class ImageMemory {
 public:
-    // Bytes that count against the budget.
-    static uint64_t total_bytes(uint64_t image_bytes, size_t chunks) noexcept;
-    // Pages are allocated when they are first written.
-    static Result<ImageMemory> allocate(uint64_t image_bytes, size_t chunks, uint64_t extent_bytes);
+    // The extents of an image, and the bytes of budget that they and the latches take.
+    struct Need {
+        std::vector<uint64_t> extents;
+        size_t chunks = 0;
+        uint64_t bytes = 0;
+    };
 
-    std::span<std::byte> space() noexcept { return space_.span(); }
+    static Need need_of(const ExtentPool& pool, uint64_t image_bytes, size_t chunks);
+    // Under a share of the pool's budget that covers the need.
+    static Result<ImageMemory> allocate(ExtentPool& pool, const Need& need, uint64_t image_bytes);
+
+    ImageMemory(ImageMemory&&) noexcept = default;
+    ImageMemory& operator=(ImageMemory&&) = delete;
+    // The extents go back to the pool: no worker may map them any more.
+    ~ImageMemory();
+
+    std::span<std::byte> space() noexcept { return space_; }
 
     std::span<uint32_t> latches() noexcept { return latches_; }
 
     Result<ResidentImage::Descriptors> share() const;
 
 private:
-    struct Extent {
-        UniqueFd fd;
-        uint64_t bytes = 0;
+    struct Piece {
+        Extent extent;
+        uint64_t offset = 0;  // In the space.
+        uint64_t used = 0;    // Bytes of it that are the image's: all, but in the last one.
     };
 
-    ImageMemory() = default;
-    Result<void> add_extent(uint64_t offset, uint64_t bytes);
+    explicit ImageMemory(ExtentPool& pool) : pool_(&pool) {}
+
+    Result<void> place(std::vector<Extent> extents, uint64_t image_bytes);
     Result<void> add_latches(size_t chunks);
 
-    std::vector<Extent> extents_;
+    ExtentPool* pool_;
+    Mapping whole_;  // Address space of whole extents.
+    std::vector<Piece> pieces_;
     UniqueFd latch_fd_;
-    Mapping space_;
+    std::span<std::byte> space_;  // The image's part of it.
     Mapping latch_mapping_;
     std::span<uint32_t> latches_;  // One per chunk.
 };
