@@ -19,11 +19,6 @@ def node(tmp_path_factory):
         yield daemon
 
 
-@pytest.fixture(scope="module")
-def good_file(tmp_path_factory):
-    return write_llama(tmp_path_factory.mktemp("files") / "good.gguf")
-
-
 def stored_bytes(daemon):
     """Allocated bytes below the data folder but for the ledger."""
     return sum(file.stat().st_blocks * 512 for file in daemon.data.rglob("*")
@@ -184,19 +179,6 @@ def test_a_config_file_is_read_and_flags_win(tmp_path, good_file):
         shown = subprocess.run([BIN / name, "--version"], capture_output=True, text=True,
                                check=True).stdout
         assert shown.startswith(name + " 0.")
-
-
-@pytest.fixture
-def little_disk(tmp_path):
-    """A file system of 48 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder],
-                             capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("way", ["descriptor", "upload"])

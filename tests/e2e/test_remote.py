@@ -279,6 +279,25 @@ def test_a_damaged_chunk_is_not_stored_and_the_pull_goes_on_later(tmp_path, mode
         assert answer(one) == answer(two)
 
 
+def test_a_disk_that_fills_up_while_pulling(tmp_path, little_disk, model_file, good_file):
+    place = tmp_path / "place"
+    with Daemon(tmp_path / "one") as one, Daemon(little_disk / "data") as two:
+        one.deploy(model_file, "small")
+        one.json("push", "small", place)
+        two.deploy(good_file, "tiny")
+        before = two.json("gc")["bytes_kept"]
+        done = two.cli("pull", place, "small")
+        assert done.code == 1 and "space" in done.stderr, done
+        # What was there works on, and nothing half of the image is served.
+        assert [d["name"] for d in two.json("models")["deployments"]] == ["tiny"]
+        text = two.client().completions.create(model="tiny", prompt="a", max_tokens=2,
+                                               extra_body={"ignore_eos": True})
+        assert text.usage.completion_tokens == 2
+        # What had arrived waits for the next pull, and is garbage once something else was stored.
+        two.deploy(good_file, "second")
+        assert two.json("gc")["bytes_kept"] == before
+
+
 def test_a_wrong_name_record_is_refused(tmp_path, small):
     place = tmp_path / "place"
     (place / "names").mkdir(parents=True)
