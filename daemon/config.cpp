@@ -37,6 +37,9 @@ const std::map<std::string, std::string>& option_help() {
          "part of it that is kept ready for restores when images leave (default: an eighth)"},
         {"retained_kv",
          "memory for keys and values of models at zero (default: a sixteenth of host memory)"},
+        {"retained_kv_disk",
+         "disk for those that memory has no room for, also across restarts (default: four times "
+         "retained_kv)"},
         {"kv_memory", "memory for one worker's KV cache (default: an eighth of host memory)"},
         {"idle", "how long an unused model keeps its worker, for instance 5m (default)"},
         {"restore_share",
@@ -105,6 +108,8 @@ Result<void> set_option(const std::string& key, const std::string& text, Config&
         return store(parse_bytes(text), config.ready_memory_bytes.emplace());
     } else if (key == "retained_kv") {
         return store(parse_bytes(text), config.retained_kv_bytes.emplace());
+    } else if (key == "retained_kv_disk") {
+        return store(parse_bytes(text), config.retained_kv_disk_bytes.emplace());
     } else if (key == "idle") {
         return store(parse_duration(text), config.idle);
     } else if (key == "restore_share") {
@@ -154,6 +159,9 @@ Result<void> fill_defaults(Config& config) {
     }
     if (!config.retained_kv_bytes) {
         config.retained_kv_bytes = config.host_memory_bytes / 16;
+    }
+    if (!config.retained_kv_disk_bytes) {
+        config.retained_kv_disk_bytes = *config.retained_kv_bytes * 4;
     }
     config.kv_memory_bytes = align_up(config.kv_memory_bytes, kPageBytes);
     return {};

@@ -20,6 +20,8 @@ struct Config {
     std::optional<uint64_t> ready_memory_bytes;
     // For keys and values of models at zero, all together; nothing: a sixteenth of the above.
     std::optional<uint64_t> retained_kv_bytes;
+    // And on disk, when memory has no room for them: nothing: four times the above.
+    std::optional<uint64_t> retained_kv_disk_bytes;
     uint64_t kv_memory_bytes = 0;  // Per worker; 0: an eighth of host memory, 64 MiB to 1 GiB.
     std::chrono::milliseconds idle{300'000};  // Keep-alive of a model that has none of its own.
     uint32_t restore_share = 50;  // Percent of the time for restores while other models answer.

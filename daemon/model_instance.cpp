@@ -68,12 +68,9 @@ Result<void> ModelInstance::wake() {
     if (!image) {
         return std::move(image).error().with_context("model " + record_.name);
     }
-    if (!kv_) {
-        auto created = snapshot::KvFiles::create(options_.kv_bytes);
-        if (!created) {
-            return created.error();
-        }
-        kv_.emplace(std::move(created).value());
+    const auto loading = make_kv();
+    if (!loading) {
+        return loading.error();
     }
     auto assignment = make_assignment(**image, *kv_);
     if (!assignment) {
@@ -93,10 +90,52 @@ Result<void> ModelInstance::wake() {
     link_->hold(std::move(image).value());
     draft_.reset();
     link_->listen(this);
+    if (*loading) {
+        link_->hold_back();  // The worker reads the table when it is assigned.
+    }
     link_->send_with_descriptors(Frame(std::move(assignment->frame)), std::move(assignment->files));
     cores_granted_ = options_.threads;
     watch_.worker_taken();
     return {};
+}
+
+Result<bool> ModelInstance::make_kv() {
+    if (std::exchange(kv_loading_, false)) {
+        kv_.reset();  // Of a wake that ended early: somebody still writes to it.
+    }
+    if (kv_) {
+        return false;
+    }
+    auto created = snapshot::KvFiles::create(options_.kv_bytes);
+    if (!created) {
+        return created.error();
+    }
+    kv_.emplace(std::move(created).value());
+    if (services_.retained_disk == nullptr) {
+        return false;
+    }
+    auto same = kv_->share();
+    if (!same) {
+        return same.error();
+    }
+    std::weak_ptr<ModelInstance> weak = weak_from_this();
+    kv_loading_ = services_.retained_disk->load(record_.revision, std::move(same).value(),
+                                                [weak, generation = generation_](uint32_t pages) {
+                                                    if (const auto self = weak.lock()) {
+                                                        self->on_retained_loaded(pages, generation);
+                                                    }
+                                                });
+    return kv_loading_;
+}
+
+void ModelInstance::on_retained_loaded(uint32_t pages, uint64_t generation) {
+    if (generation != generation_ || link_ == nullptr) {
+        return;
+    }
+    kv_loading_ = false;
+    worker_tokens_ += uint64_t{pages} * snapshot::kKvPageTokens;
+    log_info("kv_loaded", {{"model", record_.name}, {"pages", pages}});
+    link_->go_on();
 }
 
 void ModelInstance::grant_cores(uint32_t threads) {
@@ -273,7 +312,10 @@ void ModelInstance::on_frame(Frame frame) {
 void ModelInstance::on_end(const Error& reason) {
     const auto ended = std::exchange(link_, nullptr);
     draft_.reset();
-    kv_.reset();  // Nobody knows what a worker that failed has written.
+    kv_.reset();  // Nobody knows what a worker that failed has written, nor what made it fail.
+    if (services_.retained_disk != nullptr) {
+        services_.retained_disk->drop(record_.revision);
+    }
     watch_.worker_ended();
     if (!wake_error_) {
         services_.watch.metrics.own.worker_deaths.add({"serving"}, 1);
@@ -385,6 +427,9 @@ void ModelInstance::cool() {
 }
 
 void ModelInstance::retain() {
+    if (std::exchange(kv_loading_, false)) {
+        kv_.reset();
+    }
     if (!kv_) {
         return;
     }
@@ -400,6 +445,20 @@ void ModelInstance::retain() {
     retained_since_ = services_.clock.monotonic();
     log_info("kv_retained", {{"model", record_.name}, {"bytes", kv_->retained_bytes()}});
     services_.retained();
+}
+
+void ModelInstance::store_retained() {
+    if (auto kept = take_retained(); kept && services_.retained_disk != nullptr) {
+        services_.retained_disk->store(record_.revision, std::move(*kept));
+    }
+}
+
+std::optional<snapshot::KvFiles> ModelInstance::take_retained() {
+    if (link_ != nullptr) {
+        return std::nullopt;
+    }
+    auto kept = std::exchange(kv_, std::nullopt);
+    return std::exchange(kv_loading_, false) ? std::nullopt : std::move(kept);
 }
 
 uint64_t ModelInstance::retained_bytes() const noexcept {

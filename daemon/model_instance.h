@@ -10,6 +10,7 @@
 #include "daemon/catalog.h"
 #include "daemon/instance_draft.h"
 #include "daemon/instance_watch.h"
+#include "daemon/retained_disk.h"
 #include "daemon/worker_link.h"
 #include "daemon/worker_pool.h"
 #include "scheduler/scale/keep_alive.h"
@@ -42,6 +43,8 @@ struct InstanceServices {
     uint64_t retained_bytes_max = 0;
     // An instance retains some from now on.
     std::function<void()> retained;
+    // Where they go when memory has no room for them; may be null.
+    RetainedDisk* retained_disk = nullptr;
     // An image was read from disk, and how fast.
     std::function<void(const snapshot::RestoreTimes&)> restored;
 };
@@ -82,7 +85,10 @@ public:
     // Bytes of keys and values that it holds at zero, since when, and their end.
     uint64_t retained_bytes() const noexcept;
     Nanoseconds retained_since() const noexcept { return retained_since_; }
-    void forget_retained() { kv_.reset(); }
+    // Without a worker: to disk, in the background, or nowhere when that keeps nothing.
+    void store_retained();
+    // Without a worker: takes them, to be stored by the caller.
+    std::optional<snapshot::KvFiles> take_retained();
     // Completes when no request is active. Requests may not be added meanwhile.
     Task<> drained(std::shared_ptr<ModelInstance> self);
 
@@ -132,6 +138,9 @@ private:
     void on_tokenized(TokenizedFrame frame);
     void became_idle();
     void retain();
+    // Makes the KV memory, and says whether its pages are on their way from disk.
+    Result<bool> make_kv();
+    void on_retained_loaded(uint32_t pages, uint64_t generation);
     void fail_all(const Error& error);
     void retry_or_fail(const Error& reason);
     AnswerStream* find(uint64_t sequence);
@@ -143,6 +152,7 @@ private:
     std::shared_ptr<WorkerLink> link_;
     InstanceDraft draft_;
     std::optional<snapshot::KvFiles> kv_;  // Of the worker, or retained from the last one.
+    bool kv_loading_ = false;              // Its pages are on their way from disk.
     Nanoseconds retained_since_{};
     std::unordered_map<uint64_t, std::shared_ptr<AnswerStream>> streams_;
     uint64_t next_sequence_ = 1;

@@ -267,6 +267,9 @@ Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance, std::vector<std
     const auto draft = retiring_.insert(std::string(instance->record().manifest.draft_image()));
     co_await instance->drained(instance);
     instance->end_for_good();
+    if (retained_disk_ != nullptr && !revisions().contains(instance->revision())) {
+        retained_disk_->drop(instance->revision());
+    }
     retiring_.erase(retiring);
     retiring_.erase(draft);
     while (deploying_) {  // So that no deployment takes one of them up meanwhile.

@@ -21,7 +21,9 @@ constexpr size_t kTransferThreads = 4;  // Downloads, pushes and pulls at a time
 NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
     : services_(std::move(services)),
       config_(std::move(config)),
-      salts_(services_.entropy),
+      salts_(config_.retained_kv_disk_bytes.value_or(0) > 0
+                 ? TenantSalts::kept_in(services_.folder.at("salt.key"), services_.entropy)
+                 : TenantSalts(services_.entropy)),
       catalog_(std::move(catalog)),
       gate_(services_.context),
       compute_(kComputeThreads),
@@ -38,6 +40,7 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
       cooling_(services_.timers.make("cooling")),
       request_left_(services_.context),
       deploy_ended_(services_.context) {
+    open_retained();
     for (const DeploymentEntry& entry : catalog_.entries()) {
         instances_.emplace(entry.current.name, make_instance(entry.current));
     }
@@ -69,6 +72,7 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .load_changed = [this] { grant_cores(); },
                               .retained_bytes_max = config_.retained_kv_bytes.value_or(0),
                               .retained = [this] { bound_retained(); },
+                              .retained_disk = retained_disk_.get(),
                               .restored =
                                   [this](const snapshot::RestoreTimes& times) {
                                       const std::chrono::duration<double> taken = times.total;
@@ -202,7 +206,7 @@ void NodeImpl::bound_retained() {
         if (oldest == nullptr || bytes <= config_.retained_kv_bytes.value_or(0)) {
             return;
         }
-        oldest->forget_retained();
+        oldest->store_retained();
     }
 }
 
@@ -360,6 +364,10 @@ Task<> NodeImpl::stop() {
     cooling_->cancel();
     pool_.stop();
     for (const auto& [name, instance] : instances_) {
+        if (!instance->busy()) {
+            instance->cool();
+            instance->store_retained();
+        }
         instance->end_for_good();
     }
     co_await gate_.close();

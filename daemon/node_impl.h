@@ -16,6 +16,7 @@
 #include "daemon/model_bench.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
+#include "daemon/retained_disk.h"
 #include "daemon/tenant_salts.h"
 #include "daemon/upkeep.h"
 #include "daemon/worker_pool.h"
@@ -126,6 +127,10 @@ private:
     Task<bool> unused_within(std::shared_ptr<ModelInstance> instance,
                              std::chrono::milliseconds wait);
     Task<Result<void>> evict_image(std::string image);
+    // ---- node_retained.cpp ----
+    void open_retained();
+    std::set<std::string> revisions() const;
+    Task<> store_retained(std::shared_ptr<ModelInstance> instance);
     // ---- node_bench.cpp ----
     std::vector<std::string> work_now() const;
     // ---- node_import.cpp ----
@@ -177,7 +182,8 @@ private:
     Catalog catalog_;
     Gate gate_;
     ComputePool compute_;
-    ComputePool transfers_;  // Blocks on networks.
+    ComputePool transfers_;                        // Blocks on networks.
+    std::unique_ptr<RetainedDisk> retained_disk_;  // Null: they stay in memory alone.
     WorkerPool pool_;
     Watch watch_;
     MeteredLedger ledger_;

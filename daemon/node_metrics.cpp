@@ -211,6 +211,8 @@ RekindleMetrics::RekindleMetrics(MetricRegistry& registry)
                           .help = "Memory by kind: images; ready (kept for restores); "
                                   "kv (pages of workers); retained_kv (pages of models at zero).",
                           .labels = {"kind"}})),
+      retained_disk(registry.gauge(
+          plain("rekindle_retained_disk_bytes", "Keys and values of models at zero, on disk."))),
       memory_budget(registry.gauge(
           plain("rekindle_host_memory_budget_bytes", "What images may hold in memory."))),
       idle_seconds(registry.counter({.name = "rekindle_idle_seconds_total",

@@ -72,6 +72,7 @@ struct RekindleMetrics {
     Counter& draft_seconds;
     Gauge& models;
     Gauge& resident_bytes;
+    Gauge& retained_disk;
     Gauge& memory_budget;
     Counter& idle_seconds;
     Counter& worker_starts;

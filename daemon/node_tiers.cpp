@@ -143,7 +143,8 @@ Task<Result<DeploymentInfo>> NodeImpl::cool(CoolSpec spec) {
     }
     instance->cool();
     if (spec.to == CoolTo::kDisk) {
-        instance->forget_retained();
+        auto storing = store_retained(instance);
+        co_await std::move(storing);
         auto evicting = evict_image(instance->record().image);
         const auto evicted = co_await std::move(evicting);
         if (!evicted) {

@@ -213,6 +213,13 @@ Task<Result<GcReport>> NodeImpl::gc(bool dry_run) {
         co_return images.error();
     }
     GcReport report{.dry_run = dry_run, .images = unnamed_images(*images)};
+    uint64_t retained = 0;  // Of revisions that are not served any more.
+    if (retained_disk_ != nullptr) {
+        retained = retained_disk_->garbage_bytes(revisions());
+        if (!dry_run) {
+            retained_disk_->drop_all_but(revisions());
+        }
+    }
     auto work = [&store = services_.store, &tier = services_.tier, dry_run,
                  images = report.images]() -> Result<uint64_t> {
         if (dry_run) {
@@ -235,7 +242,7 @@ Task<Result<GcReport>> NodeImpl::gc(bool dry_run) {
     if (!freed) {
         co_return freed.error();
     }
-    report.bytes_freed = *freed;
+    report.bytes_freed = *freed + retained;
     report.bytes_kept = services_.store.stored_bytes() - (dry_run ? *freed : 0);
     if (!dry_run) {
         log_info("collected", {{"images", report.images.size()}, {"bytes_freed", *freed}});

@@ -77,6 +77,8 @@ void NodeImpl::refresh_metrics() {
     }
     own.resident_bytes.add({"retained_kv"}, static_cast<double>(retained));
     own.resident_bytes.add({"kv"}, static_cast<double>(workers * config_.kv_memory_bytes));
+    own.retained_disk.set(retained_disk_ == nullptr ? 0.0
+                                                    : static_cast<double>(retained_disk_->bytes()));
     own.memory_budget.set(static_cast<double>(config_.host_memory_bytes));
     metrics.llama.requests_processing.set(all.running);
     metrics.llama.requests_deferred.set(all.waiting);

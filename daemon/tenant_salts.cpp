@@ -2,11 +2,31 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/log.h"
+#include "daemon/data_folder.h"
 
 #include <cstring>
 #include <string>
 
 namespace rekindle::daemon {
+
+TenantSalts TenantSalts::kept_in(const std::string& path, Entropy& entropy) {
+    TenantSalts salts(entropy);
+    constexpr uint64_t kHexBytes = 64;
+    if (const auto text = read_small_file(path, kHexBytes)) {
+        if (const auto key = parse_sha256(*text)) {
+            salts.key_ = *key;
+            return salts;
+        }
+    }
+    const auto written = write_file_durably(path, to_hex(salts.key_));
+    if (!written) {
+        log_warning("salts_not_kept",
+                    {{"reason", written.error().message},
+                     {"effect", "keys and values retained on disk are of no use after a restart"}});
+    }
+    return salts;
+}
 
 std::array<uint64_t, 2> TenantSalts::of(std::string_view organization,
                                         std::string_view project) const {

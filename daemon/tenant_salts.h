@@ -1,6 +1,7 @@
 // The salt under which a tenant's prompts share cached prefixes: requests of one project may go on
 // from each other's texts, and nobody can find out by timing what another project asked.
-// Invariant: a worker learns salts, never the key that makes them; they last as long as the daemon.
+// Invariant: a worker learns salts, never the key that makes them. They last as long as the daemon,
+// or as the file that the key is kept in, beside keys and values that are retained on disk.
 // Threading: immutable.
 #pragma once
 #include "base/random.h"
@@ -8,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace rekindle::daemon {
@@ -15,6 +17,10 @@ namespace rekindle::daemon {
 class TenantSalts {
 public:
     explicit TenantSalts(Entropy& entropy) { entropy.fill(key_); }
+
+    // The key of the file at `path`, which is made (mode 0600) where it is missing; an unreadable
+    // one is replaced.
+    static TenantSalts kept_in(const std::string& path, Entropy& entropy);
 
     std::array<uint64_t, 2> of(std::string_view organization, std::string_view project) const;
 

@@ -49,6 +49,11 @@ void WorkerLink::send_with_descriptors(const Frame& frame, std::vector<UniqueFd>
     outgoing_added_.notify();
 }
 
+void WorkerLink::go_on() {
+    held_back_ = false;
+    outgoing_added_.notify();
+}
+
 void WorkerLink::kill() {
     transport_->kill();
 }
@@ -95,7 +100,7 @@ Task<> WorkerLink::read_frames(std::shared_ptr<WorkerLink> self) {
 
 Task<> WorkerLink::write_frames(std::shared_ptr<WorkerLink> self) {
     while (!self->ended_) {
-        if (outgoing_.empty()) {
+        if (outgoing_.empty() || held_back_) {
             co_await outgoing_added_.wait();
             continue;
         }

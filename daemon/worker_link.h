@@ -45,6 +45,9 @@ public:
     void send(const Frame& frame);
     // Queues a frame whose first byte carries descriptors.
     void send_with_descriptors(const Frame& frame, std::vector<UniqueFd> descriptors);
+    // Until the second call, what is sent waits in the queue.
+    void hold_back() { held_back_ = true; }
+    void go_on();
     // Kills the process; on_end follows.
     void kill();
     // Keeps `resource` (an image that the worker maps) until the process is reaped.
@@ -71,6 +74,7 @@ private:
     std::vector<std::shared_ptr<const void>> held_;
     std::string kernels_;
     bool greeted_ = false;
+    bool held_back_ = false;
     bool ended_ = false;
 };
 

@@ -36,10 +36,9 @@ Result<void> punch(const UniqueFd& file, uint64_t begin, uint64_t end) {
     return {};
 }
 
-// Pages to keep, in order of worth: those asked for again before the others, in each the last used
-// first. A page was used later than those that follow it, so what is kept begins at a text's
-// beginning.
-std::vector<uint32_t> by_worth(const KvTable& table, uint64_t pages) {
+}  // namespace
+
+std::vector<uint32_t> pages_by_worth(const KvTable& table, uint64_t pages) {
     struct Worth {
         bool reused;
         uint64_t used;
@@ -61,8 +60,6 @@ std::vector<uint32_t> by_worth(const KvTable& table, uint64_t pages) {
     }
     return order;
 }
-
-}  // namespace
 
 Result<KvFiles> KvFiles::create(uint64_t bytes) {
     const auto pages =
@@ -91,12 +88,39 @@ Result<UniqueFd> KvFiles::table_descriptor() const {
     return duplicate(table_);
 }
 
+Result<KvFiles> KvFiles::share() const {
+    auto memory = memory_descriptor();
+    if (!memory) {
+        return std::move(memory).error();
+    }
+    auto table = table_descriptor();
+    if (!table) {
+        return std::move(table).error();
+    }
+    KvFiles same;
+    same.memory_ = std::move(memory).value();
+    same.table_ = std::move(table).value();
+    same.bytes_ = bytes_;
+    same.table_bytes_ = table_bytes_;
+    same.retained_pages_ = retained_pages_;
+    same.retained_bytes_ = retained_bytes_;
+    return same;
+}
+
+Result<Mapping> KvFiles::map_memory() const {
+    return Mapping::read_write(memory_.get(), bytes_).with_context("KV memory");
+}
+
+Result<Mapping> KvFiles::map_table() const {
+    return Mapping::read_write(table_.get(), table_bytes_).with_context("table of KV memory");
+}
+
 Result<void> KvFiles::trim(uint64_t most) {
     retained_pages_ = 0;
     retained_bytes_ = 0;
-    auto mapping = Mapping::read_write(table_.get(), table_bytes_);
+    auto mapping = map_table();
     if (!mapping) {
-        return std::move(mapping).error().with_context("table of KV memory");
+        return std::move(mapping).error();
     }
     KvTable table(mapping->span());
     const KvTableKey key = table.key().value_or(KvTableKey{});
@@ -106,7 +130,7 @@ Result<void> KvFiles::trim(uint64_t most) {
     const uint64_t page_bytes = key.page_bytes;
     const uint64_t pages = std::min<uint64_t>(bytes_ / page_bytes, key.pages);
     std::vector<bool> kept(pages, false);
-    for (const uint32_t page : by_worth(table, pages)) {
+    for (const uint32_t page : pages_by_worth(table, pages)) {
         if ((retained_pages_ + uint64_t{1}) * page_bytes <= most) {
             kept[page] = true;
             ++retained_pages_;

@@ -7,8 +7,16 @@
 #include "base/unique_fd.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace rekindle::snapshot {
+
+class KvTable;
+
+// Of the table's first `pages`, the listed ones in order of worth: those asked for again before the
+// others, in each the last used first. A page was used later than those that follow it, so that
+// what comes first begins at a text's beginning.
+std::vector<uint32_t> pages_by_worth(const KvTable& table, uint64_t pages);
 
 class KvFiles {
 public:
@@ -23,6 +31,12 @@ public:
     // Copies of the descriptors, to be sent to a worker.
     Result<UniqueFd> memory_descriptor() const;
     Result<UniqueFd> table_descriptor() const;
+
+    // Another handle of the same two files.
+    Result<KvFiles> share() const;
+    // Their memory, to be read or filled without a worker.
+    Result<Mapping> map_memory() const;
+    Result<Mapping> map_table() const;
 
     // Keeps the listed pages that were used last, those asked for again first, as many as `most`
     // bytes hold, and gives the memory of everything else back.
