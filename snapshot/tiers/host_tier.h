@@ -26,7 +26,7 @@ struct HostTierOptions {
     uint64_t kept_bytes = 0;
     uint64_t extent_bytes = 64ULL << 20;  // Whole pages; larger for an image of more than 120 of
                                           // them. Only where nothing is kept.
-    uint32_t queue_depth = 16;  // Reads of at most 1 MiB that are in flight together.
+    uint32_t queue_depth = 16;            // Reads of at most 1 MiB that are in flight together.
 };
 
 struct RestoreTimes {

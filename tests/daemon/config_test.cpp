@@ -60,8 +60,9 @@ TEST_CASE("the share of restores is a percentage") {
     CHECK(parse({"--data-dir", "/tmp/x", "--ready-memory", "0"})->config.ready_memory_bytes == 0);
     CHECK(parse({"--data-dir", "/tmp/x", "--retained-kv", "1GiB"})->config.retained_kv_disk_bytes ==
           4 * kGiB);
-    CHECK(parse({"--data-dir", "/tmp/x", "--retained-kv-disk", "0"})
-              ->config.retained_kv_disk_bytes == 0);
+    CHECK(
+        parse({"--data-dir", "/tmp/x", "--retained-kv-disk", "0"})->config.retained_kv_disk_bytes ==
+        0);
     CHECK(parse({"--data-dir", "/tmp/x"})->config.restore_share == 50);
     CHECK(parse({"--data-dir", "/tmp/x", "--restore-share", "1"})->config.restore_share == 1);
     CHECK(parse({"--data-dir", "/tmp/x", "--restore-share", "100"})->config.restore_share == 100);
