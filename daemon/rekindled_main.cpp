@@ -82,7 +82,8 @@ Result<void> open_storage(const Config& config, Services& services) {
     auto tier = snapshot::HostTier::create(
         *services.store, services.clock,
         snapshot::HostTierOptions{.budget_bytes = config.host_memory_bytes,
-                                  .kept_bytes = config.ready_memory_bytes.value_or(0)});
+                                  .kept_bytes = config.ready_memory_bytes.value_or(0),
+                                  .through_buffers = !read_huge_pages("").enabled});
     if (!tier) {
         return tier.error();
     }

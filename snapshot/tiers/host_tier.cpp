@@ -60,7 +60,7 @@ public:
                  .kept_bytes = options.kept_bytes,
                  .extent_bytes = options.extent_bytes}),
           pace_(clock),
-          restorer_(std::in_place, clock, std::move(backend),
+          restorer_(std::in_place, clock, std::move(backend), options.through_buffers,
                     [this](std::shared_ptr<HostImage> image, const Result<RestoreTimes>& result) {
                         finish(std::move(image), result);
                     }) {}

@@ -2,6 +2,7 @@
 // in the same run. Rounds alternate between the two, because a disk's limit drifts within minutes.
 //   loader_bench [folder on the disk to measure] [MiB] [rounds]
 #include "base/clock.h"
+#include "base/huge_pages.h"
 #include "base/random.h"
 #include "base/units.h"
 #include "loader/disk_limit.h"
@@ -148,6 +149,7 @@ int run(const Settings& settings) {
             return must(snapshot::HostTier::create(*store, clock,
                                                    {.budget_bytes = 64 * kGiB,
                                                     .kept_bytes = kept,
+                                                    .through_buffers = !read_huge_pages("").enabled,
                                                     .queue_depth = loader::kLimitDepth}));
         };
         const auto kept = make_tier(64 * kGiB);

@@ -67,11 +67,16 @@ TEST_CASE("a bit that flipped on disk fails its image, and deploying again repai
 
 TEST_CASE("a bit that flips on the way is noticed, wherever it is") {
     TierFixture fixture;
+    HostTierOptions options = kOptions;
+    SUBCASE("straight into the image") {}
+    SUBCASE("through buffers") {
+        options.through_buffers = true;
+    }
     const auto image = deploy_image(*fixture.store, kShape, 1);
     for (uint64_t seed = 0; seed < 24; ++seed) {
         // The image is read in 10 pieces.
         const uint64_t victim = counter_random(1, seed, 0) % 10;
-        fixture.create_tier(kOptions, [&](uint64_t number, const loader::RawRead& read) {
+        fixture.create_tier(options, [&](uint64_t number, const loader::RawRead& read) {
             const uint64_t bit = counter_random(1, seed, 1) % (read.out.size() * 8);
             return number == victim ? Fault{Fault::Kind::kFlipBit, static_cast<int64_t>(bit)}
                                     : Fault{};

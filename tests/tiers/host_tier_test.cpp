@@ -90,6 +90,25 @@ TEST_CASE("a restore that leaves time to others is whole") {
     CHECK(right_chunks(TierFixture::view(*restore.image), image) == image.chunks.size());
 }
 
+TEST_CASE("a restore through buffers is the same") {
+    TierFixture fixture;
+    std::vector<uint64_t> chunks(12, 4 * kMiB);  // More than there are buffers.
+    chunks.front() = 768 * kKiB;
+    const auto image =
+        deploy_image(*fixture.store, {.chunk_bytes = chunks, .compress_first = true}, 1);
+    HostTierOptions options = kOptions;
+    options.through_buffers = true;
+    options.queue_depth = 16;
+    fixture.create_tier(options);
+    for (int round = 0; round < 2; ++round) {  // The second time with buffers that stayed.
+        auto restore = fixture.start(image.digest);
+        CHECK(restore.result.get().ok());
+        CHECK(right_chunks(TierFixture::view(*restore.image), image) == image.chunks.size());
+        restore.image.reset();
+        CHECK(fixture.tier->evict(image.digest).ok());
+    }
+}
+
 TEST_CASE("requests for one image share one restore") {
     TierFixture fixture;
     const auto image = deploy_image(*fixture.store, kShape, 1);

@@ -2,12 +2,14 @@
 
 #include "base/units.h"
 #include "loader/chunk_codec.h"
+#include "snapshot/view/address_space.h"
 #include "snapshot/view/latches.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <sys/mman.h>
 
 namespace rekindle::snapshot {
@@ -18,22 +20,27 @@ namespace {
 constexpr uint64_t kReadBytesMax = 1 * kMiB;
 // Compressed chunks that are read ahead; they are few, and stand at the front of an image.
 constexpr size_t kStagingMax = 2;
+// All chunks are: as many as the queue holds, and one that is checked and copied meanwhile.
+constexpr size_t kBuffersMax = 6;
 
 Result<Mapping> allocate_staging() {
-    void* const data = ::mmap(nullptr, loader::kChunkBytesMax, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) {
+    auto buffer = reserve_address_space(loader::kChunkBytesMax);  // Aligned for huge pages.
+    if (buffer && ::mprotect(buffer->data(), buffer->bytes(), PROT_READ | PROT_WRITE) != 0) {
         return errno_error("allocate a buffer", errno);
     }
-    return Mapping::adopt(data, loader::kChunkBytesMax);
+    if (buffer) {
+        ::madvise(buffer->data(), buffer->bytes(), MADV_HUGEPAGE);
+    }
+    return buffer;
 }
 
 }  // namespace
 
 Restorer::Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> backend,
-                   Finished finished)
+                   bool through_buffers, Finished finished)
     : clock_(clock),
       finished_(std::move(finished)),
+      through_buffers_(through_buffers),
       // A slot per read in flight, and one whose reads are all still to start.
       ring_(std::move(backend)),
       open_(ring_.depth() + 1) {}
@@ -86,7 +93,7 @@ void Restorer::finish_read() {
         take_outcome(ring_.wait());
     }
     finish_jobs();
-    if (jobs_.empty()) {
+    if (jobs_.empty() && !through_buffers_) {
         staging_.clear();
     }
 }
@@ -161,25 +168,18 @@ Result<void> Restorer::open_chunk(OpenChunk& chunk, Job& job) {
                                                           place.stored_bytes, wanted.bytes)};
         }
         opened.out = job.image->memory().space().subspan(wanted.offset, wanted.bytes);
-    } else {
-        if (stored > loader::kChunkBytesMax) {
-            return Error{ErrorCode::kCorrupt,
-                         fmt::format("{} bytes are stored", place.stored_bytes)};
+    } else if (stored > loader::kChunkBytesMax) {
+        return Error{ErrorCode::kCorrupt, fmt::format("{} bytes are stored", place.stored_bytes)};
+    }
+    if (place.codec != loader::ChunkCodec::kPlain || through_buffers_) {
+        auto staging = take_staging();
+        if (!staging) {
+            return std::move(staging).error();
         }
-        const auto staged = std::ranges::count_if(
-            open_, [](const OpenChunk& other) { return other.staging.valid(); });
-        if (static_cast<size_t>(staged) >= kStagingMax) {
+        if (!staging->valid()) {
             return {};
         }
-        if (staging_.empty()) {
-            auto buffer = allocate_staging();
-            if (!buffer) {
-                return std::move(buffer).error();
-            }
-            staging_.push_back(std::move(buffer).value());
-        }
-        opened.staging = std::move(staging_.back());
-        staging_.pop_back();
+        opened.staging = std::move(staging).value();
         opened.out = opened.staging.span().first(stored);
     }
     opened.job = &job;
@@ -187,6 +187,20 @@ Result<void> Restorer::open_chunk(OpenChunk& chunk, Job& job) {
     ++job.open_chunks;
     chunk = std::move(opened);
     return {};
+}
+
+Result<Mapping> Restorer::take_staging() {
+    const auto staged =
+        std::ranges::count_if(open_, [](const OpenChunk& other) { return other.staging.valid(); });
+    if (static_cast<size_t>(staged) >= (through_buffers_ ? kBuffersMax : kStagingMax)) {
+        return Mapping();
+    }
+    if (staging_.empty()) {
+        return allocate_staging();
+    }
+    Mapping staging = std::move(staging_.back());
+    staging_.pop_back();
+    return staging;
 }
 
 void Restorer::take_outcome(const loader::ReadOutcome& outcome) {
@@ -234,10 +248,14 @@ Result<void> Restorer::verify(const OpenChunk& chunk) {
             return filled;
         }
     }
-    const uint64_t found = xxh3(plain);
+    const bool copied = place.codec == loader::ChunkCodec::kPlain && chunk.staging.valid();
+    const uint64_t found = xxh3(copied ? chunk.out : plain);
     if (found != wanted.xxh3) {
         return Error{ErrorCode::kCorrupt,
                      fmt::format("its XXH3 is {:016x} instead of {:016x}", found, wanted.xxh3)};
+    }
+    if (copied) {
+        std::memcpy(plain.data(), chunk.out.data(), plain.size());
     }
     return {};
 }

@@ -26,7 +26,9 @@ public:
     // Called once per restore by the driver, after its last latch is set.
     using Finished = std::function<void(std::shared_ptr<HostImage>, Result<RestoreTimes>)>;
 
-    Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> backend, Finished finished);
+    // `through_buffers`: chunks are read into buffers that stay, and copied once they are checked.
+    Restorer(const Clock& clock, std::unique_ptr<loader::ReadBackend> backend, bool through_buffers,
+             Finished finished);
     Restorer(const Restorer&) = delete;
     Restorer& operator=(const Restorer&) = delete;
     ~Restorer();
@@ -65,7 +67,7 @@ private:
         Job* job = nullptr;
         size_t index = 0;
         std::span<std::byte> out;  // The place in the image, or of `staging`.
-        Mapping staging;           // Of a compressed chunk.
+        Mapping staging;           // Of a compressed chunk, or of every one.
         uint64_t started = 0;      // Bytes of `out` whose reads were started.
         uint32_t reads = 0;        // In flight.
         std::optional<Error> error;
@@ -76,6 +78,8 @@ private:
     OpenChunk* next_to_read();
     OpenChunk* open_next_chunk();
     Result<void> open_chunk(OpenChunk& chunk, Job& job);
+    // Nothing when all of them are in use.
+    Result<Mapping> take_staging();
     void take_outcome(const loader::ReadOutcome& outcome);
     void close_chunk(OpenChunk& chunk);
     // Fills the chunk's place from staging where needed, then compares the checksum.
@@ -86,12 +90,13 @@ private:
 
     const Clock& clock_;
     const Finished finished_;
+    const bool through_buffers_;
     loader::Ring ring_;
     std::vector<std::unique_ptr<Job>> jobs_;
     std::vector<OpenChunk> open_;   // Slots; job == nullptr: free. The index is the reads' tag.
     OpenChunk* reading_ = nullptr;  // Its reads are not all started.
     size_t turn_ = 0;               // Which job opens the next chunk.
-    std::vector<Mapping> staging_;  // Kept while there is work.
+    std::vector<Mapping> staging_;  // Kept while there is work, or for good through buffers.
 
     std::mutex mutex_;
     std::condition_variable wake_;
