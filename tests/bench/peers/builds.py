@@ -46,6 +46,21 @@ def source_of(name, folder):
     return top / inside
 
 
+# The source distribution of ik_llama.cpp lacks the script that fills in common/build-info.cpp.in.
+BUILD_INFO = """foreach(name NUMBER COMMIT COMPILER TARGET)
+    set(BUILD_${name} 0)
+endforeach()
+configure_file(common/build-info.cpp.in common/build-info.cpp)
+"""
+
+
+def complete(source):
+    script = source / "common/cmake/build-info-gen-cpp.cmake"
+    if (source / "common/build-info.cpp.in").exists() and not script.exists():
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(BUILD_INFO.replace("common/", f"{source}/common/"))
+
+
 def build(name, folder):
     """The folder with the peer's programs; builds what is missing (minutes)."""
     _, _, programs, options = PROJECTS[name]
@@ -54,6 +69,7 @@ def build(name, folder):
     if all((binaries / program).exists() for program in programs):
         return binaries
     source = source_of(name, home)
+    complete(source)
     native = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIBS=OFF"]
     run(["cmake", "-S", source, "-B", home / "build", "-G", "Ninja", *native, *options])
     run(["cmake", "--build", home / "build", "--target", *programs])
