@@ -79,6 +79,8 @@ void gather_terms(const Activations& x, const Part& part, Terms& terms) {
         const int16_t* pairs = kShape.inputs16 ? nullptr : x.half_sums + place * 2;
         const int32_t* halves =
             kShape.inputs16 ? x.half_sums16 + (part.token + t) * 2 * stride + part.first : nullptr;
+        // Vectors of slices would be scattered, which takes longer.
+#pragma clang loop vectorize(disable)
         for (uint32_t slice = 0; slice < part.slices; ++slice) {
             const int32_t lower = kShape.inputs16 ? halves[slice] : pairs[slice * 2];
             const int32_t upper = kShape.inputs16 ? halves[stride + slice] : pairs[slice * 2 + 1];
