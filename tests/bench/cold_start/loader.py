@@ -1,8 +1,8 @@
 """File to memory, without a model: Rekindle's loader beside others', the same bytes, page cache
 dropped, in turns. The others verify nothing; Rekindle compares every byte's XXH3.
 
-safetensors and runai-model-streamer are measured where Python has them (the latter needs torch):
-  pip install numpy safetensors runai-model-streamer torch
+safetensors and runai-model-streamer are measured where Python has them:
+  pip install numpy safetensors && pip install --no-deps runai-model-streamer humanize
 """
 
 import importlib.util
@@ -32,11 +32,27 @@ PEERS = {
     "safetensors": (("numpy", "safetensors"), TIMED.format(
         imports="from safetensors.numpy import load_file",
         load="kept = load_file(sys.argv[1])")),
-    "runai-model-streamer": (("torch", "runai_model_streamer"), TIMED.format(
-        imports="from runai_model_streamer import SafetensorsStreamer",
-        load="with SafetensorsStreamer() as streamer:\n"
-             "    streamer.stream_file(sys.argv[1])\n"
-             "    kept = [tensor for _, tensor in streamer.get_tensors()]")),
+    # Its library without the torch tensors on top: one range for each tensor, into pages that are
+    # aligned as the file is, so that it may read directly.
+    "runai-model-streamer": (("numpy", "runai_model_streamer"), TIMED.format(
+        imports="import importlib.util, mmap, types\n"
+                "import numpy\n"
+                "found = importlib.util.find_spec('runai_model_streamer')\n"
+                "package = types.ModuleType('runai_model_streamer')\n"
+                "package.__path__ = list(found.submodule_search_locations)\n"
+                "sys.modules['runai_model_streamer'] = package\n"
+                "from runai_model_streamer.libstreamer import libstreamer\n",
+        load="size = __import__('os').path.getsize(sys.argv[1])\n"
+             "memory = mmap.mmap(-1, size)\n"
+             "base = numpy.frombuffer(memory, numpy.uint8).ctypes.data\n"
+             f"starts = list(range(0, size, {TENSOR_BYTES}))\n"
+             f"sizes = [min({TENSOR_BYTES}, size - start) for start in starts]\n"
+             "streamer = libstreamer.runai_start()\n"
+             "libstreamer.runai_request(streamer, [sys.argv[1]], [len(starts)], starts, sizes,\n"
+             "                          [base + start for start in starts])\n"
+             "for _ in starts:\n"
+             "    assert libstreamer.runai_response(streamer)[0] == 0\n"
+             "libstreamer.runai_end(streamer)")),
 }
 
 
