@@ -110,8 +110,10 @@ private:
     void ask_model(std::span<Sequence* const> decodes, uint32_t rows);
     void ask_always(std::span<Sequence* const> wanting);
     void learn_of_model(Sequence& sequence, bool hit) noexcept;
-    bool worth_catching_up(const Sequence& sequence, const DepthQuestion& question,
-                           const DepthCosts& costs) const;
+    DepthChoice choose(std::span<Sequence*> sequences, const DepthQuestion& question,
+                       const DepthCosts& costs) const;
+    bool worth_catching_up(const Sequence& sequence, const DepthChoice& together,
+                           double step_ns) const;
     void bring_up(Sequence& sequence, uint32_t tokens);
     void try_out(Sequence& sequence, uint32_t sequences);
     void guess_near(std::span<Sequence*> near, const DepthQuestion& question,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 namespace rekindle::scheduler {
@@ -25,6 +26,9 @@ constexpr uint32_t kKnown = 32;
 constexpr uint32_t kGoesOnTokens = 64;
 // Before it was measured: a token of a text costs the draft model such a part of a model's step.
 constexpr double kTextTokenGuess = 0.25;
+// A guess from text that is right half as often as the draft model's brings as much for its time,
+// where a step of the draft model takes a quarter of the model's or a little less.
+constexpr double kTextWorth = 0.5;
 // With kAlways.
 constexpr uint32_t kDepthAlways = 4;
 
@@ -55,17 +59,27 @@ void Speculation::ask_always(std::span<Sequence* const> wanting) {
     }
 }
 
-// What it gains until it ends must be more than what the draft model takes to get there.
-bool Speculation::worth_catching_up(const Sequence& sequence, const DepthQuestion& question,
-                                    const DepthCosts& costs) const {
-    const double rate = model_rate(sequence);
-    const DepthChoice choice = best_depth(
-        {.rates = std::span(&rate, 1), .sequences = question.sequences, .rows = question.rows},
-        costs);
+// What `sequences` gain if the draft model guesses for the best of them, best first.
+DepthChoice Speculation::choose(std::span<Sequence*> sequences, const DepthQuestion& question,
+                                const DepthCosts& costs) const {
+    std::ranges::sort(sequences, std::ranges::greater{},
+                      [this](const Sequence* sequence) { return model_rate(*sequence); });
+    std::vector<double> rates;
+    for (const Sequence* sequence : sequences) {
+        rates.push_back(model_rate(*sequence));
+    }
+    return best_depth({.rates = rates, .sequences = question.sequences, .rows = question.rows},
+                      costs);
+}
+
+// Its part of what all that want guesses gain until it ends must be more than what the draft model
+// takes to get there.
+bool Speculation::worth_catching_up(const Sequence& sequence, const DepthChoice& together,
+                                    double step_ns) const {
     const uint32_t goes_on = std::min(sequence.request.tokens_max - sequence.sampled(),
                                       std::max(kGoesOnTokens, sequence.sampled()));
-    const double saved = choice.gain * costs.model.ns_of(question.rows) * goes_on;
-    return choice.sequences > 0 && saved > model_->text_token_ns() * model_->behind(sequence);
+    const double saved = together.gain * step_ns * goes_on / std::max(1U, together.sequences);
+    return together.sequences > 0 && saved > model_->text_token_ns() * model_->behind(sequence);
 }
 
 // Computes a page of a text that was sampled already and compares: 32 guesses for the price of a
@@ -87,14 +101,7 @@ void Speculation::try_out(Sequence& sequence, uint32_t sequences) {
 // Guesses for `near`, best first, as far as it pays.
 void Speculation::guess_near(std::span<Sequence*> near, const DepthQuestion& question,
                              const DepthCosts& costs) {
-    std::ranges::sort(near, std::ranges::greater{},
-                      [this](const Sequence* sequence) { return model_rate(*sequence); });
-    std::vector<double> rates;
-    for (const Sequence* sequence : near) {
-        rates.push_back(model_rate(*sequence));
-    }
-    const DepthChoice choice =
-        best_depth({.rates = rates, .sequences = question.sequences, .rows = question.rows}, costs);
+    const DepthChoice choice = choose(near, question, costs);
     const auto chosen = near.first(choice.sequences);
     for (Sequence* sequence : chosen) {
         sequence->draft->source = GuessSource::kModel;
@@ -140,9 +147,13 @@ void Speculation::ask_model(std::span<Sequence* const> decodes, uint32_t rows) {
     if (lagging.empty()) {
         return;
     }
+    std::vector<Sequence*> wanting = near;
+    std::ranges::copy_if(lagging, std::back_inserter(wanting),
+                         [this](const Sequence* one) { return wants_model(*one); });
+    const DepthChoice together = known ? choose(wanting, question, costs) : DepthChoice{};
     std::ranges::sort(lagging, {}, [this](const Sequence* one) { return model_->behind(*one); });
     const auto next = std::ranges::find_if(lagging, [&](const Sequence* one) {
-        return known && wants_model(*one) && worth_catching_up(*one, question, costs);
+        return wants_model(*one) && worth_catching_up(*one, together, times_.ns_of(question.rows));
     });
     if (next != lagging.end()) {
         bring_up(**next, kCatchUpTokens);
@@ -151,11 +162,11 @@ void Speculation::ask_model(std::span<Sequence* const> decodes, uint32_t rows) {
     }
 }
 
-// Text that was seen before is a guess for nothing.
+// Text that was seen before is a guess for nothing: it is taken unless it is right much less often.
 bool Speculation::wants_model(const Sequence& sequence) const noexcept {
     const Draft& draft = *sequence.draft;
     const double of_text = draft.guesses() == 0 ? 0 : draft.rates.of(draft.match.length);
-    return of_text <= model_rate(sequence);
+    return of_text <= kTextWorth * model_rate(sequence);
 }
 
 }  // namespace rekindle::scheduler

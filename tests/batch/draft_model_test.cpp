@@ -276,6 +276,24 @@ TEST_CASE("a good draft model is found out and then used") {
     CHECK(later.work.model_accepted > 180);
 }
 
+TEST_CASE("many answers at once catch up together where it pays for all and not for one") {
+    // A step of the draft model costs a third of the model's, for one sequence as for eight.
+    Paying pays(
+        {.draft_time = [](uint32_t rows) { return std::chrono::microseconds(1700 + 20 * rows); }});
+    const auto together = [&pays] {
+        for (int i = 0; i < 8; ++i) {
+            SequenceRequest request = request_of(2 * ++pays.asked + 1, 200);
+            request.sampling.temperature = 1.0F;
+            REQUIRE(pays.batcher->submit(request));
+        }
+        return run(*pays.batcher);
+    };
+    static_cast<void>(together());
+    const Totals later = together();
+    CHECK(later.steps < 140);
+    CHECK(later.work.model_accepted > 600);
+}
+
 TEST_CASE("a draft model that is never right costs less than half a percent once that is known") {
     Paying pays({.likeness = Likeness::kNone});
     static_cast<void>(pays.answer());
