@@ -4,7 +4,7 @@
 // the best of the rounds, as other programs of the machine only ever take away. With a draft model
 // (draft_pair.py makes one) "on" has its guesses too, and is compared with "text", which has not.
 //   speculation_bench MODEL.gguf [--draft DRAFT.gguf] [--threads N] [--rounds 5] [--answer 160]
-//                    [--streams 1 or 8] [--task copy]
+//                    [--streams 1 or 8] [--task copy] [--always 1]
 #include "base/clock.h"
 #include "kernels/kernel_table.h"
 #include "runtime/aligned_buffer.h"
@@ -63,6 +63,7 @@ struct Arguments {
     uint32_t streams = 0;  // 0: 1, then 8.
     std::string task;      // Empty: all.
     std::string draft;     // Empty: none.
+    uint32_t always = 0;   // 1: "on" computes all guesses, whatever they cost.
 };
 
 std::optional<Arguments> parse(int argc, char** argv) {
@@ -81,6 +82,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
                                  : name == "--rounds"  ? &arguments.rounds
                                  : name == "--answer"  ? &arguments.answer
                                  : name == "--streams" ? &arguments.streams
+                                 : name == "--always"  ? &arguments.always
                                                        : nullptr;
         if (number == nullptr) {
             return std::nullopt;
@@ -203,13 +205,14 @@ struct Way {
     Measured last{};
 };
 
-std::vector<Way> ways_of(const Bench& bench, runtime::Engine* draft) {
+std::vector<Way> ways_of(const Bench& bench, runtime::Engine* draft, bool always) {
     std::vector<Way> ways;
     ways.push_back({.name = "off", .batcher = bench.batcher(SpeculationMode::kOff, nullptr)});
     if (draft != nullptr) {
         ways.push_back({.name = "text", .batcher = bench.batcher(SpeculationMode::kAuto, nullptr)});
     }
-    ways.push_back({.name = "on", .batcher = bench.batcher(SpeculationMode::kAuto, draft)});
+    const auto mode = always ? SpeculationMode::kAlways : SpeculationMode::kAuto;
+    ways.push_back({.name = "on", .batcher = bench.batcher(mode, draft)});
     return ways;
 }
 
@@ -231,7 +234,7 @@ void print(const Task& task, uint32_t streams, std::vector<Way>& ways) {
 
 bool measure(const Bench& bench, const Task& task, const Arguments& arguments, uint32_t streams,
              runtime::Engine* draft) {
-    std::vector<Way> ways = ways_of(bench, draft);
+    std::vector<Way> ways = ways_of(bench, draft, arguments.always == 1);
     for (uint64_t round = 0; round < arguments.rounds; ++round) {
         // Both orders in turns: whoever comes later finds a warmer machine.
         for (size_t i = 0; i < ways.size(); ++i) {
@@ -323,7 +326,7 @@ int main(int argc, char** argv) {
     if (!arguments) {
         fmt::print(stderr,
                    "usage: speculation_bench MODEL.gguf [--draft DRAFT.gguf] [--threads N] "
-                   "[--rounds 5] [--answer 160] [--streams 1 or 8] [--task NAME]\n");
+                   "[--rounds 5] [--answer 160] [--streams 1 or 8] [--task NAME] [--always 1]\n");
         return 2;
     }
     return run(*arguments);
