@@ -84,6 +84,23 @@ std::string cases_table(const std::vector<json::object>& rows) {
         {{"CASE"}, {"TOK/S", true}, {"BEST", true}, {"OF MEMORY", true}, {"OF INT8", true}}, cells);
 }
 
+// Of requests, not of the bench: nothing before there were any.
+std::string guesses_text(const json::object& bench) {
+    const json::value* guesses = bench.if_contains("guesses");
+    const bool told = guesses != nullptr && guesses->is_object();
+    const uint64_t computed = told ? count_member(guesses->get_object(), "computed") : 0;
+    if (computed == 0) {
+        return {};
+    }
+    const uint64_t right = count_member(guesses->get_object(), "right");
+    const uint64_t of_draft = count_member(guesses->get_object(), "of_draft");
+    const uint64_t of_draft_right = count_member(guesses->get_object(), "of_draft_right");
+    const std::string draft =
+        of_draft == 0 ? "" : fmt::format("; the draft model's {} of {}", of_draft_right, of_draft);
+    return fmt::format("guesses   {} of {} were right in requests so far{}\n", right, computed,
+                       draft);
+}
+
 std::string ops_table(const std::vector<json::object>& ops) {
     constexpr double kNanosecondsPerMs = 1e6;
     constexpr double kNanosecondsPerUs = 1e3;
@@ -130,6 +147,7 @@ std::string bench_text(const json::object& bench) {
     std::string out = cases_table(rows) + "\n" + limits_text(bench);
     out += fmt::format("kernels   {}, KV cache {}\n", printable(text_member(bench, "kernels")),
                        printable(text_member(bench, "kv_type")));
+    out += guesses_text(bench);
     for (const json::object& row : rows) {
         const std::vector<json::object> ops = objects_of(row, "ops");
         if (!ops.empty()) {

@@ -97,6 +97,10 @@ json::object report_json(const BenchReport& report) {
                      {"threads", report.threads},
                      {"memory_bytes_per_second", report.memory_bytes_per_second},
                      {"int8_per_second", report.int8_per_second}};
+    out["guesses"] = json::object{{"computed", report.guesses.computed},
+                                  {"right", report.guesses.right},
+                                  {"of_draft", report.guesses.of_draft},
+                                  {"of_draft_right", report.guesses.of_draft_right}};
     json::array rows;
     for (const BenchRow& row : report.rows) {
         rows.push_back(row_json(row));

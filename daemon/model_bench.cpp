@@ -284,6 +284,7 @@ BenchReport ModelBench::report() const {
                        .threads = worker_.threads,
                        .memory_bytes_per_second = last.memory_bytes_per_second,
                        .int8_per_second = last.int8_per_second,
+                       .guesses = worker_.guesses,
                        .disturbed_by = {disturbed_by_.begin(), disturbed_by_.end()}};
     for (size_t what = 0; what < cases_.size(); ++what) {
         report.rows.push_back(row_of(what));

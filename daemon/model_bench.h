@@ -36,6 +36,7 @@ struct BenchServices {
 struct BenchWorker {
     uint32_t threads = 1;
     kernels::KvType kv_type = kernels::KvType::kF16;
+    GuessTotals guesses{};  // Of the model's requests so far, for the report.
 };
 
 class ModelBench final : public WorkerLink::Listener,

@@ -311,6 +311,7 @@ void ModelInstance::on_frame(Frame frame) {
 
 void ModelInstance::on_end(const Error& reason) {
     const auto ended = std::exchange(link_, nullptr);
+    const bool was_warm = assigned_ && restored_ && draft_.settled();
     draft_.reset();
     kv_.reset();  // Nobody knows what a worker that failed has written, nor what made it fail.
     if (services_.retained_disk != nullptr) {
@@ -327,7 +328,7 @@ void ModelInstance::on_end(const Error& reason) {
                                     {"active", streams_.size()},
                                     {"reason", reason.message}});
     }
-    if (!assigned_ || !restored_) {
+    if (!was_warm) {
         wake_error_ = wake_error_ ? wake_error_ : std::optional<Error>(reason);
     }
     changed_.notify();

@@ -241,6 +241,8 @@ struct BenchReport {
     uint64_t memory_bytes_per_second = 0;
     uint64_t int8_per_second = 0;  // 0: no such limit.
     std::vector<BenchRow> rows;
+    // Of requests, as of the bench's beginning: nothing is guessed while it measures.
+    GuessTotals guesses;
     // What else the node did meanwhile: such figures are worth little. Empty: nothing.
     std::vector<std::string> disturbed_by;
 };

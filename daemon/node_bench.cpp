@@ -66,7 +66,9 @@ Task<Result<std::unique_ptr<BenchStream>>> NodeImpl::bench(BenchSpec spec) {
     const kernels::KvType kv_type = kv_type_of(record.manifest);
     auto bench =
         std::make_shared<ModelBench>(std::move(services), spec, record,
-                                     BenchWorker{.threads = config_.threads, .kv_type = kv_type});
+                                     BenchWorker{.threads = config_.threads,
+                                                 .kv_type = kv_type,
+                                                 .guesses = found->second->watch().guesses()});
     bench_ = bench;  // From here on there is no other.
     auto facts = co_await facts_of_image(record.image);
     if (!facts) {

@@ -40,6 +40,20 @@ TEST_CASE("a bench is a table of cases, the limits, and the operations of profil
           "head       1.0  25.0 %      1   1000.0\n");
 }
 
+TEST_CASE("a bench tells how often guesses of requests were right, and those of a draft model") {
+    json::object bench = parsed(kBench);
+    bench["rows"] = json::array();
+    const auto told = [&bench](uint64_t of_draft) {
+        bench["guesses"] = json::object{
+            {"computed", 90}, {"right", 60}, {"of_draft", of_draft}, {"of_draft_right", 11}};
+        return bench_text(bench);
+    };
+    CHECK(told(0).find("guesses   60 of 90 were right in requests so far\n") != std::string::npos);
+    CHECK(told(20).find("so far; the draft model's 11 of 20\n") != std::string::npos);
+    bench["guesses"] = json::object{{"computed", 0}};
+    CHECK(bench_text(bench).find("guesses") == std::string::npos);
+}
+
 TEST_CASE("a bench says what disturbed it, and which limit is not known") {
     json::object bench = parsed(kBench);
     bench["rows"] = json::array();

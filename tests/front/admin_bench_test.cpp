@@ -39,7 +39,9 @@ TEST_CASE("a bench tells a line for each case and its report at the end") {
           std::string(R"({"done":1,"total":2,)") + kRun + "}\n" +
               R"({"bench":{"model":"smol","revision":"0123","kernels":"scalar",)"
               R"("kv_type":"f16","threads":2,)"
-              R"("memory_bytes_per_second":1000,"int8_per_second":0,"rows":[{"batch":8,)"
+              R"("memory_bytes_per_second":1000,"int8_per_second":0,)"
+              R"("guesses":{"computed":0,"right":0,"of_draft":0,"of_draft_right":0},)"
+              R"("rows":[{"batch":8,)"
               R"("prompt":16,"answer":4,"tokens_per_second":2.5E2,)"
               R"("best_tokens_per_second":2.6E2,"memory_share":5E-1,"int8_share":null,)"
               R"("ops":[{"name":"down","nanoseconds":700,"calls":3}]}],)"
