@@ -87,23 +87,16 @@ ModelBench::~ModelBench() {
     REKINDLE_CHECK(link_ == nullptr, "a bench is ended before it is released");
 }
 
-// As a model that wakes: others that nobody uses make room.
 Result<std::shared_ptr<snapshot::ResidentImage>> ModelBench::acquire_image() {
-    for (;;) {
-        std::weak_ptr<ModelBench> weak = weak_from_this();
-        auto image = services_.tier.acquire(
-            image_, [weak, &context = services_.context](Result<snapshot::RestoreTimes> times) {
-                asio::post(context, [weak, times = std::move(times)] {
-                    if (const auto self = weak.lock()) {
-                        self->on_restored(times);
-                    }
-                });
+    std::weak_ptr<ModelBench> weak = weak_from_this();
+    return services_.tier.acquire(
+        image_, [weak, &context = services_.context](Result<snapshot::RestoreTimes> times) {
+            asio::post(context, [weak, times = std::move(times)] {
+                if (const auto self = weak.lock()) {
+                    self->on_restored(times);
+                }
             });
-        if (image || image.error().code != ErrorCode::kResourceExhausted ||
-            !services_.make_room()) {
-            return image;
-        }
-    }
+        });
 }
 
 Result<void> ModelBench::start(uint64_t kv_bytes) {
@@ -140,9 +133,7 @@ void ModelBench::end(const Error& why) {
     }
     if (link_ != nullptr) {
         log_info("bench_ended", {{"model", model_}, {"pid", link_->pid()}});
-        link_->listen(nullptr);
-        link_->kill();
-        link_.reset();
+        services_.pool.dismiss(std::exchange(link_, nullptr));
     }
     changed_.notify();
 }

@@ -27,8 +27,6 @@ struct BenchServices {
     asio::io_context& context;
     WorkerPool& pool;
     snapshot::HostTier& tier;
-    // Frees memory by cooling the instance that was idle longest; false when none is idle.
-    std::function<bool()> make_room;
     // What else the node is doing, in words.
     std::function<std::vector<std::string>()> work_now;
 };

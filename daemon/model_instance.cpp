@@ -46,15 +46,28 @@ Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_image(
         });
 }
 
-// Memory may be held by models that nobody uses: they make room before a request is refused.
-Result<std::shared_ptr<snapshot::ResidentImage>> ModelInstance::acquire_model() {
-    for (;;) {
-        auto image = acquire_image(record_.image, &ModelInstance::on_restored);
-        if (image || image.error().code != ErrorCode::kResourceExhausted ||
-            !services_.make_room()) {
-            return image;
+// Memory may be held by models that nobody uses: they make room before a request is refused, one
+// after the other, because what a worker maps is free only when it is reaped.
+Task<Result<void>> ModelInstance::wake_in_turn(std::shared_ptr<ModelInstance> self) {
+    if (link_ != nullptr) {
+        co_return Result<void>();
+    }
+    ++self->waking_;
+    Result<void> woken = wake();
+    while (!woken && woken.error().code == ErrorCode::kResourceExhausted &&
+           (services_.pool.leaving() > 0 || services_.make_room())) {
+        co_await services_.pool.left().wait();
+        if (ended_) {
+            woken = Error{ErrorCode::kUnavailable, fmt::format("model {} is gone", record_.name)};
+        } else if (link_ == nullptr) {
+            woken = wake();
+        } else {  // Another request woke it.
+            woken = Result<void>();
         }
     }
+    --waking_;
+    changed_.notify();
+    co_return woken;
 }
 
 Result<void> ModelInstance::wake() {
@@ -64,7 +77,8 @@ Result<void> ModelInstance::wake() {
     worker_tokens_ = kv_ ? uint64_t{kv_->retained_pages()} * snapshot::kKvPageTokens : 0;
     assigned_.reset();
     wake_error_.reset();
-    auto image = acquire_model();
+    unasked_ = true;
+    auto image = acquire_image(record_.image, &ModelInstance::on_restored);
     if (!image) {
         return std::move(image).error().with_context("model " + record_.name);
     }
@@ -146,8 +160,7 @@ void ModelInstance::grant_cores(uint32_t threads) {
 }
 
 Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) {
-    const bool cold = link_ == nullptr;
-    if (cold) {
+    if (link_ == nullptr) {
         const auto woken = wake();
         if (!woken) {
             return woken;
@@ -161,19 +174,18 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
     if (active() == 1) {
         services_.load_changed();
     }
-    stream->submit(*this, sequence, cold || !restored_ ? watch_.cold_trace() : nullptr);
-    if (cold) {
+    const bool first = std::exchange(unasked_, false);
+    stream->submit(*this, sequence, restored_ ? nullptr : watch_.cold_trace());
+    if (first && !restored_) {
         services_.watch.last_cold.insert_or_assign(record_.name, stream->trace());
     }
     return {};
 }
 
 Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> self) {
-    if (link_ == nullptr) {
-        const auto woken = wake();
-        if (!woken) {
-            co_return woken.error();
-        }
+    const auto woken = co_await wake_in_turn(self);
+    if (!woken) {
+        co_return woken.error();
     }
     ++holds_;
     while (!wake_error_ && !(assigned_ && restored_ && draft_.settled())) {
@@ -418,9 +430,7 @@ void ModelInstance::cool() {
         return;
     }
     log_info("model_cooled", {{"model", record_.name}, {"pid", link_->pid()}});
-    link_->listen(nullptr);
-    link_->kill();
-    link_.reset();
+    services_.pool.dismiss(std::exchange(link_, nullptr));
     draft_.reset();
     watch_.worker_ended();
     ++generation_;
@@ -506,7 +516,7 @@ Task<> ModelInstance::stay_warm(std::shared_ptr<ModelInstance> self) {
 }
 
 Task<> ModelInstance::drained(std::shared_ptr<ModelInstance> self) {
-    while (self->busy()) {
+    while (self->busy() || self->waking_ > 0) {
         co_await changed_.wait();
     }
 }

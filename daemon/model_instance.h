@@ -33,7 +33,8 @@ struct InstanceServices {
     WorkerPool& pool;
     snapshot::HostTier& tier;
     Watch& watch;
-    // Frees memory by cooling the instance that was idle longest; false when none is idle.
+    // Frees memory by cooling the instance that was idle longest, once its worker is reaped; false
+    // when none is idle.
     std::function<bool()> make_room;
     // The instance is idle from now on: its keep-alive time runs.
     std::function<void()> became_idle;
@@ -68,11 +69,13 @@ public:
     const DeploymentRecord& record() const noexcept { return record_; }
     const std::string& revision() const noexcept { return record_.revision; }
 
-    // Wakes the model when needed and hands the request to its worker. On an error the stream was
+    // Wakes the model unless it has a worker; the restore goes on afterwards. Memory that idle
+    // models hold, or workers on their way out, is waited for; kResourceExhausted when all of it is
+    // in use.
+    Task<Result<void>> wake_in_turn(std::shared_ptr<ModelInstance> self);
+    // Hands the request to its worker, waking the model if it has none. On an error the stream was
     // not taken.
     Result<void> submit(const std::shared_ptr<AnswerStream>& stream);
-    // Wakes the model unless it has a worker; the restore goes on afterwards.
-    Result<void> begin_warming() { return link_ == nullptr ? wake() : Result<void>(); }
     // Wakes the model and waits until its image is whole and its worker has accepted it.
     Task<Result<AssignedFrame>> warm(std::shared_ptr<ModelInstance> self);
     // Wakes the model whenever it has no worker, with growing pauses while that fails; completes
@@ -129,7 +132,6 @@ private:
     using OnRestored = void (ModelInstance::*)(Result<snapshot::RestoreTimes> times);
     Result<std::shared_ptr<snapshot::ResidentImage>> acquire_image(const std::string& digest,
                                                                    OnRestored restored);
-    Result<std::shared_ptr<snapshot::ResidentImage>> acquire_model();
     void on_restored(Result<snapshot::RestoreTimes> times);
     // After the model's own image, which it never delays.
     void restore_draft();
@@ -164,9 +166,11 @@ private:
     std::optional<Error> wake_error_;
     std::optional<Nanoseconds> idle_since_;
     InstanceWatch watch_;
-    uint32_t holds_ = 0;  // Callers of warm() that still need the worker.
-    bool used_ = false;   // By a request, ever.
-    bool ended_ = false;  // For good.
+    uint32_t holds_ = 0;    // Callers of warm() that still need the worker.
+    uint32_t waking_ = 0;   // Callers of wake_in_turn().
+    bool unasked_ = false;  // Since the last wake.
+    bool used_ = false;     // By a request, ever.
+    bool ended_ = false;    // For good.
     Event changed_;
     asio::steady_timer pause_;  // Of stay_warm(), between tries.
 };

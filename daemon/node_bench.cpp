@@ -58,11 +58,10 @@ Task<Result<std::unique_ptr<BenchStream>>> NodeImpl::bench(BenchSpec spec) {
         co_return Error{ErrorCode::kConflict,
                         "another bench is running on this node: wait for its end"};
     }
-    BenchServices services{.context = services_.context,
-                           .pool = pool_,
-                           .tier = services_.tier,
-                           .make_room = [this] { return cool_longest_idle(); },
-                           .work_now = [this] { return work_now(); }};
+    BenchServices services{
+        .context = services_.context, .pool = pool_, .tier = services_.tier, .work_now = [this] {
+            return work_now();
+        }};
     const kernels::KvType kv_type = kv_type_of(record.manifest);
     auto bench =
         std::make_shared<ModelBench>(std::move(services), spec, record,
@@ -86,7 +85,13 @@ Task<Result<std::unique_ptr<BenchStream>>> NodeImpl::bench(BenchSpec spec) {
         co_return Error{ErrorCode::kUnavailable, "this node is shutting down"};
     }
     const auto room = make_worker_room();
-    const auto started = room ? bench->start(kv_bytes) : room;
+    auto started = room ? bench->start(kv_bytes) : room;
+    // As a model that wakes: others that nobody uses make room.
+    while (!started && started.error().code == ErrorCode::kResourceExhausted && !draining_ &&
+           (pool_.leaving() > 0 || cool_longest_idle())) {
+        co_await pool_.left().wait();
+        started = bench->start(kv_bytes);
+    }
     if (!started) {
         co_return started.error();
     }

@@ -243,23 +243,23 @@ Result<billing::RequestFacts> NodeImpl::facts_of(const GenerateRequest& request,
 }
 
 // Gate 1, before anything is woken; then the model is woken if need be.
-Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
-                                                        std::shared_ptr<RequestTrace> trace) {
+Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::admit(GenerateRequest request,
+                                                              std::shared_ptr<RequestTrace> trace) {
     const auto found = instances_.find(std::string(catalog_.resolve(request.model)));
     if (found == instances_.end()) {
-        return Error{ErrorCode::kNotFound,
-                     fmt::format("the model \"{}\" does not exist here: `rekindle models` shows "
-                                 "those that do",
-                                 request.model)};
+        co_return Error{ErrorCode::kNotFound,
+                        fmt::format("the model \"{}\" does not exist here: `rekindle models` shows "
+                                    "those that do",
+                                    request.model)};
     }
     const std::shared_ptr<ModelInstance> instance = found->second;
     trace->model = instance->record().name;
     trace->revision = instance->revision();
     const api::Manifest& manifest = instance->record().manifest;
     if (!services_.ledger.healthy()) {
-        return Error{ErrorCode::kUnavailable,
-                     "the ledger can't be written, and nothing is served unbilled: see the "
-                     "node's log"};
+        co_return Error{ErrorCode::kUnavailable,
+                        "the ledger can't be written, and nothing is served unbilled: see the "
+                        "node's log"};
     }
     auto pass = admission_.enter(scheduler::Arrival{
         .model = instance->record().name,
@@ -268,33 +268,39 @@ Result<std::unique_ptr<GenerateStream>> NodeImpl::admit(GenerateRequest request,
         .context_max = instance->record().context_max,
         .requests_max = manifest.queue ? manifest.max_batch + *manifest.queue : 0});
     if (!pass) {
-        return pass.error();
+        co_return pass.error();
     }
     if (!instance->has_worker()) {
         const auto room = make_worker_room();
         if (!room) {
-            return room.error();
+            co_return room.error();
         }
     }
     request.submit.salt = salts_.of(request.organization, request.project);
     trace->admitted_at = services_.clock.monotonic();
     auto facts = facts_of(request, *instance);
     if (!facts) {
-        return facts.error();
+        co_return facts.error();
+    }
+    if (!instance->has_worker()) {
+        const auto woken = co_await instance->wake_in_turn(instance);
+        if (!woken) {
+            co_return woken.error();
+        }
     }
     auto stream = std::make_shared<AnswerStream>(
         AnswerServices{services_.context, services_.clock, ledger_, marks_, watch_},
         std::move(request), std::move(facts).value(), std::move(trace));
     const auto taken = instance->submit(stream);
     if (!taken) {
-        return taken.error();
+        co_return taken.error();
     }
     if (manifest.max_wait) {
         stream->limit_wait(*manifest.max_wait);
     }
     stream->hold(std::move(pass).value());
     stream->on_left([this] { request_left_.notify(); });
-    return make_answer_handle(std::move(stream));
+    co_return make_answer_handle(std::move(stream));
 }
 
 Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest request) {
@@ -306,7 +312,8 @@ Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::generate(GenerateRequest
         .accepted_unix_ms =
             std::chrono::duration_cast<std::chrono::milliseconds>(services_.clock.wall()).count(),
         .accepted_at = services_.clock.monotonic()});
-    auto stream = admit(std::move(request), trace);
+    auto admitting = admit(std::move(request), trace);
+    auto stream = co_await std::move(admitting);
     if (!stream) {
         trace->ended_at = services_.clock.monotonic();
         trace->error = error_code_name(stream.error().code);

@@ -104,8 +104,8 @@ private:
     DeploymentInfo info_of(const ModelInstance& instance) const;
     std::vector<scheduler::WorkerUse> worker_uses() const;
     // After `trace` was begun.
-    Result<std::unique_ptr<GenerateStream>> admit(GenerateRequest request,
-                                                  std::shared_ptr<RequestTrace> trace);
+    Task<Result<std::unique_ptr<GenerateStream>>> admit(GenerateRequest request,
+                                                        std::shared_ptr<RequestTrace> trace);
     bool cool_longest_idle();
     // Busy workers share the cores of the node.
     void grant_cores();

@@ -63,7 +63,10 @@ Task<Result<DeploymentInfo>> NodeImpl::warm(std::string model, bool wait) {
     const std::shared_ptr<ModelInstance> instance = std::move(found).value();
     if (!instance->has_worker()) {
         const auto room = make_worker_room();
-        const auto begun = room ? instance->begin_warming() : room;
+        if (!room) {
+            co_return room.error();
+        }
+        const auto begun = co_await instance->wake_in_turn(instance);
         if (!begun) {
             co_return begun.error();
         }

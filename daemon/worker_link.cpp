@@ -58,6 +58,12 @@ void WorkerLink::kill() {
     transport_->kill();
 }
 
+void WorkerLink::dismiss(std::function<void()> gone) {
+    listen(nullptr);
+    gone_ = std::move(gone);
+    kill();
+}
+
 Task<std::optional<Error>> WorkerLink::read_one() {
     std::vector<std::byte> header_bytes(kFrameHeaderBytes);
     const bool header_read = co_await transport_->read(&header_bytes);
@@ -137,6 +143,9 @@ void WorkerLink::end(Error reason) {
     log_info("worker_ended", {{"pid", transport_->pid()}, {"reason", reason.message}});
     if (listener_ != nullptr) {
         std::exchange(listener_, nullptr)->on_end(reason);
+    }
+    if (gone_) {
+        std::exchange(gone_, nullptr)();
     }
 }
 

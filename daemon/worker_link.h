@@ -50,6 +50,9 @@ public:
     void go_on();
     // Kills the process; on_end follows.
     void kill();
+    // Kills the process and listens no more; `gone` is called once it is reaped and what it held is
+    // released.
+    void dismiss(std::function<void()> gone);
     // Keeps `resource` (an image that the worker maps) until the process is reaped.
     void hold(std::shared_ptr<const void> resource) { held_.push_back(std::move(resource)); }
 
@@ -71,6 +74,7 @@ private:
     Event outgoing_added_;
     std::deque<WorkerMessage> outgoing_;
     Listener* listener_ = nullptr;
+    std::function<void()> gone_;
     std::vector<std::shared_ptr<const void>> held_;
     std::string kernels_;
     bool greeted_ = false;

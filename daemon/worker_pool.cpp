@@ -50,7 +50,8 @@ WorkerPool::WorkerPool(Services services, uint32_t spare)
       spares_wanted_(spare),
       refill_(services.timers.make("worker_refill")),
       retry_(services.timers.make("worker_retry")),
-      backoff_(scheduler::BackoffLimits{}) {}
+      backoff_(scheduler::BackoffLimits{}),
+      left_(services.context) {}
 
 WorkerPool::~WorkerPool() {
     REKINDLE_CHECK(spares_.empty(), "the pool is stopped first");
@@ -95,6 +96,14 @@ Result<std::shared_ptr<WorkerLink>> WorkerPool::take() {
     spares_.erase(chosen);
     plan_refill();
     return link;
+}
+
+void WorkerPool::dismiss(const std::shared_ptr<WorkerLink>& worker) {
+    ++leaving_;
+    worker->dismiss([this] {
+        --leaving_;
+        left_.notify();
+    });
 }
 
 void WorkerPool::plan_refill() {

@@ -5,6 +5,7 @@
 // destruction.
 #pragma once
 #include "base/async/asio.h"
+#include "base/async/event.h"
 #include "base/async/gate.h"
 #include "base/async/timer.h"
 #include "base/clock.h"
@@ -39,6 +40,12 @@ public:
     // Starts the first spare workers; an error here means that workers can't be started at all.
     Result<void> start();
     Result<std::shared_ptr<WorkerLink>> take();
+    // Ends a worker that was taken. What it maps comes back a few milliseconds later, when it is
+    // reaped.
+    void dismiss(const std::shared_ptr<WorkerLink>& worker);
+    // Dismissed workers that are not reaped yet; left() is notified whenever one is.
+    uint32_t leaving() const noexcept { return leaving_; }
+    Event& left() noexcept { return left_; }
     // Ends the spare workers and starts no more.
     void stop();
     // Spare workers that have greeted.
@@ -73,6 +80,8 @@ private:
     bool ever_ready_ = false;
     uint64_t started_ = 0;
     uint64_t deaths_ = 0;  // Of spare workers.
+    uint32_t leaving_ = 0;
+    Event left_;
 };
 
 }  // namespace rekindle::daemon

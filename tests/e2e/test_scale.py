@@ -1,5 +1,7 @@
 """From zero and back: idle models give their memory up, the next request brings them back."""
 
+import pathlib
+
 import pytest
 from tools import Daemon, descendants, is_alive, poll
 
@@ -93,3 +95,23 @@ def test_two_models_are_served_side_by_side(small, model_file):
     assert len(texts) == 1  # The same file says the same.
     assert small.ps("small")["worker_pid"] != small.ps("twin")["worker_pid"]
     assert {key for (key,) in small.usage()} == {"small", "twin"}
+
+
+def another_model(model_file, folder):
+    """The same model but for one bit of its weights."""
+    data = bytearray(pathlib.Path(model_file).read_bytes())
+    data[-1000] ^= 1
+    (folder / "other.gguf").write_bytes(data)
+    return folder / "other.gguf"
+
+
+def test_models_take_turns_in_memory_that_holds_one_of_them(tmp_path, model_file):
+    with Daemon(tmp_path / "data", "--host-memory", "120MiB") as daemon:
+        daemon.deploy(model_file, "small")
+        daemon.deploy(another_model(model_file, tmp_path), "other")  # `small` leaves for it.
+        for model in ["small", "other"] * 3:
+            answered = daemon.client().chat.completions.create(
+                model=model, messages=[{"role": "user", "content": "Hi"}], max_tokens=2)
+            assert answered.model == model
+        assert daemon.cli("warm", "small").code == 0
+        assert daemon.ps("other")["tier"] == "disk"

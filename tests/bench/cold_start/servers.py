@@ -27,18 +27,24 @@ class Rekindled:
         self.binaries = pathlib.Path(binaries)
         self.folder = tempfile.TemporaryDirectory(prefix="rekindle-cold-")
         self.log = open(pathlib.Path(self.folder.name) / "log", "w")
-        self.process = subprocess.Popen(
-            [self.binaries / "rekindled", "--data-dir", self.folder.name + "/data", "--listen",
-             "127.0.0.1:0", "--threads", str(threads), "--idle", "1h", *options],
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.options = ["--data-dir", self.folder.name + "/data", "--listen", "127.0.0.1:0",
+                        "--threads", str(threads), "--idle", "1h", *options]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([self.binaries / "rekindled", *self.options],
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.port = int(re.search(r"http://[0-9.]+:(\d+)", self.process.stdout.readline())[1])
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
+        self.stop()
         self.log.close()
         self.folder.cleanup()
 
@@ -78,37 +84,25 @@ def timing_of(raw):
     return found
 
 
-class LlamaServer:
-    """llama-server as a process manager runs it: started when a request comes, killed after it."""
+class RunningLlama:
+    """One llama-server process, from its start to its end."""
 
     def __init__(self, binaries, model, threads, flags):
-        self.program = pathlib.Path(binaries) / "llama-server"
-        self.model, self.threads, self.flags = model, threads, flags
-
-    def ask(self, messages, tokens):
-        """(seconds from the request's arrival to its first text, the text)."""
-        port = free_port()
-        request = client.request_bytes("model", messages, tokens)
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            [self.program, "-m", self.model, "-t", str(self.threads), "-c", "4096", "-np", "1",
-             "-fa", "on", "--port", str(port), "--no-webui", *self.flags],
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [pathlib.Path(binaries) / "llama-server", "-m", model, "-t", str(threads), "-c", "4096",
+             "-np", "1", "-fa", "on", "--port", str(self.port), "--no-webui", *flags],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            first, text = self.first_answer(process, port, request, begun)
-            return first - begun, text
-        finally:
-            process.kill()
-            process.wait()
 
-    @staticmethod
-    def first_answer(process, port, request, begun):
-        """Until the model is loaded the server answers 503; it is asked again each millisecond."""
-        deadline = begun + READY_SECONDS
+    def answer(self, messages, tokens):
+        """(when the first text was there, the text). Until the model is loaded the server answers
+        503; it is asked again each millisecond."""
+        request = client.request_bytes("model", messages, tokens)
+        deadline = time.perf_counter() + READY_SECONDS
         while True:
-            if process.poll() is not None:
-                raise RuntimeError(f"llama-server ended with {process.returncode}")
-            with client.connect(port, deadline) as connection:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"llama-server ended with {self.process.returncode}")
+            with client.connect(self.port, deadline) as connection:
                 try:
                     first, text, _ = client.stream(connection, request)
                     return first, text
@@ -116,6 +110,27 @@ class LlamaServer:
                     if time.perf_counter() > deadline:
                         raise
             time.sleep(0.001)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class LlamaServer:
+    """llama-server as a process manager runs it: started when a request comes, killed after it."""
+
+    def __init__(self, binaries, model, threads, flags):
+        self.start = lambda: RunningLlama(binaries, model, threads, flags)
+
+    def ask(self, messages, tokens):
+        """(seconds from the request's arrival to its first text, the text)."""
+        begun = time.perf_counter()
+        server = self.start()
+        try:
+            first, text = server.answer(messages, tokens)
+            return first - begun, text
+        finally:
+            server.end()
 
 
 # Documented flags that change how fast llama-server starts; the best is found before measuring.

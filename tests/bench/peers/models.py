@@ -34,11 +34,11 @@ def random_blocks(random, kind, rows, columns):
     return blocks.reshape(rows, -1)
 
 
-def kinds_of(mix, layer):
+def kinds_of(mix, layer, layers):
     """Types of value, down and all other matrices of a layer, as llama.cpp's quantiser mixes them."""
     if mix == "Q8_0":
         return Q.Q8_0, Q.Q8_0, Q.Q8_0
-    more = layer < LAYERS // 8 or layer >= 7 * LAYERS // 8 or (layer - LAYERS // 8) % 3 == 2
+    more = layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
     best = Q.Q6_K if more else Q.Q4_K
     return best, best, Q.Q4_K
 
@@ -52,18 +52,19 @@ def copy_tokenizer(writer, source):
     writer.add_chat_template(gguf.GGUFReader(source).fields["tokenizer.chat_template"].contents())
 
 
-def random_1b(folder, mix):
-    """A file of 1.1 B random weights, mix "Q4_K_M" or "Q8_0", made once."""
-    path = pathlib.Path(folder) / f"random-1.1b-{mix}.gguf"
+def random_1b(folder, mix, layers=LAYERS):
+    """A file of 1.1 B random weights (with more layers of more), mix "Q4_K_M" or "Q8_0", made once."""
+    size = "1.1b" if layers == LAYERS else f"{layers}-layers"
+    path = pathlib.Path(folder) / f"random-{size}-{mix}.gguf"
     if path.exists():
         return path
     random = numpy.random.default_rng(1)
     scratch = path.with_suffix(".part")
     writer = gguf.GGUFWriter(scratch, "llama")
-    writer.add_name(f"Random 1.1B {mix}")
+    writer.add_name(f"Random {size} {mix}")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
@@ -86,8 +87,8 @@ def random_1b(folder, mix):
     matrix("output.weight", head, vocabulary, WIDTH)
     norm("output_norm.weight")
     kv_width = WIDTH // HEADS * KV_HEADS
-    for layer in range(LAYERS):
-        value, down, other = kinds_of(mix, layer)
+    for layer in range(layers):
+        value, down, other = kinds_of(mix, layer, layers)
         block = f"blk.{layer}."
         norm(block + "attn_norm.weight")
         matrix(block + "attn_q.weight", other, WIDTH, WIDTH)
