@@ -24,11 +24,18 @@ std::string idle_text(const json::object& deployment) {
         std::chrono::milliseconds(static_cast<int64_t>(count_member(deployment, "idle_ms"))));
 }
 
-// "restoring" while a worker waits for weights.
+// "restoring" while a worker waits for weights; how much is here of an image that arrives.
 std::string tier_text(const json::object& deployment) {
     const json::value* restoring = deployment.if_contains("restoring");
-    const bool arriving = restoring != nullptr && restoring->is_bool() && restoring->get_bool();
-    return arriving ? "restoring" : text_member(deployment, "tier");
+    const bool waiting = restoring != nullptr && restoring->is_bool() && restoring->get_bool();
+    std::string text = waiting ? "restoring" : text_member(deployment, "tier");
+    const json::value* const arriving = deployment.if_contains("arriving");
+    if (arriving != nullptr && arriving->is_object()) {
+        const uint64_t bytes = count_member(arriving->get_object(), "bytes");
+        const uint64_t here = count_member(arriving->get_object(), "bytes_here");
+        text += fmt::format(" {} %", bytes == 0 ? 0 : 100 * here / bytes);
+    }
+    return text;
 }
 
 // How many of the guesses that were computed were right; "-" before there were any.

@@ -121,7 +121,13 @@ public:
             ->required();
         command->add_option("image", image_, "Its name there, or sha256:DIGEST")->required();
         command->add_option("--as", name_, "Deploy it under this name (default: as it was)");
-        command->add_flag("--no-deploy", no_deploy_, "Bring the image alone");
+        auto* const no_deploy =
+            command->add_flag("--no-deploy", no_deploy_, "Bring the image alone");
+        command
+            ->add_flag("--serve", serve_,
+                       "Deploy at once: requests fetch the chunks that they need, the rest comes "
+                       "behind")
+            ->excludes(no_deploy);
         command->footer(
             "Moves the chunks that are not here yet; run it again to go on. What was "
             "pushed with its manifest is deployed with it.");
@@ -140,8 +146,8 @@ public:
         if (!client) {
             return client.error();
         }
-        auto report =
-            transfer(*client, "pull", {{"remote", *place}, {"image", image_}}, !context.json);
+        const json::object order{{"remote", *place}, {"image", image_}, {"serve", serve_}};
+        auto report = transfer(*client, "pull", order, !context.json);
         if (!report) {
             return report.error();
         }
@@ -153,12 +159,23 @@ public:
         if (context.json) {
             return write_out(json::serialize(*report) + "\n");
         }
-        const bool live = report->contains("deployment");
-        return write_out(fmt::format("pulled {}: {}{}\n", image_, moved_text(*report),
-                                     live ? ", deployed" : ", " + text_member(*report, "image")));
+        return write_out(text_of(*report));
     }
 
 private:
+    std::string text_of(const json::object& report) const {
+        const bool live = report.contains("deployment");
+        const json::value* const arriving = report.if_contains("arriving");
+        if (arriving != nullptr && arriving->is_bool() && arriving->get_bool()) {
+            return fmt::format("{}: {} on their way{}\n", image_,
+                               format_bytes(count_member(report, "image_bytes")),
+                               live ? ", deployed: `rekindle ps --all` shows how much is here"
+                                    : ", " + text_member(report, "image"));
+        }
+        return fmt::format("pulled {}: {}{}\n", image_, moved_text(report),
+                           live ? ", deployed" : ", " + text_member(report, "image"));
+    }
+
     // With the manifest that came with it; adds "deployment" to the report.
     Result<void> deploy(HttpClient& client, json::object& report, bool progress_shown) const {
         const json::value* const came = report.if_contains("manifest");
@@ -187,6 +204,7 @@ private:
     std::string image_;
     std::string name_;
     bool no_deploy_ = false;
+    bool serve_ = false;
 };
 
 }  // namespace

@@ -146,6 +146,12 @@ api::Deployment wire_form(const DeploymentInfo& info) {
     if (info.idle_for) {
         out.idle_ms = info.idle_for->count();
     }
+    if (info.arriving) {
+        out.arriving = api::Deployment::Arriving{.bytes_here = info.arriving->bytes_here,
+                                                 .bytes = info.arriving->bytes,
+                                                 .remote = info.arriving->remote,
+                                                 .problem = info.arriving->problem};
+    }
     return out;
 }
 

@@ -18,8 +18,9 @@ enum class Direction { kPush, kPull };
 struct Transfer {
     Direction direction = Direction::kPush;
     std::string remote;
-    std::string what;  // Of a push the model, of a pull the image's name or digest.
-    std::string name;  // Of a push: what the image is called there.
+    std::string what;    // Of a push the model, of a pull the image's name or digest.
+    std::string name;    // Of a push: what the image is called there.
+    bool serve = false;  // Of a pull: chunks come behind.
 };
 
 // A folder of the daemon's machine is written and read by whoever may open the admin socket, not by
@@ -38,7 +39,7 @@ std::variant<Transfer, ApiError> read_transfer(const json::object& body, Directi
     const std::string_view what = push ? "model" : "image";
     for (const auto& member : body) {
         const std::string_view key = member.key();
-        if (key != "remote" && key != what && !(push && key == "name")) {
+        if (key != "remote" && key != what && key != (push ? "name" : "serve")) {
             return unknown_parameter(std::string(key));
         }
     }
@@ -56,6 +57,11 @@ std::variant<Transfer, ApiError> read_transfer(const json::object& body, Directi
             return invalid_value(std::string(key), std::string(key) + ": is missing");
         }
     }
+    const auto serve = get_bool(body, "serve");
+    if (!serve) {
+        return invalid_value("serve", serve.error().message);
+    }
+    transfer.serve = serve->value_or(false);
     if (push && transfer.name.empty()) {
         transfer.name = transfer.what;
     }
@@ -69,6 +75,7 @@ Task<Result<json::object>> run_transfer(Node* node, Transfer transfer,
     TransferSpec spec{.remote = std::move(transfer.remote),
                       .what = std::move(transfer.what),
                       .name = std::move(transfer.name),
+                      .serve = transfer.serve,
                       .cancelled = std::move(cancelled)};
     auto running = push ? node->push(std::move(spec), std::move(on_progress))
                         : node->pull(std::move(spec), std::move(on_progress));
@@ -83,7 +90,10 @@ Task<Result<json::object>> run_transfer(Node* node, Transfer transfer,
                      {"bytes_moved", info->bytes_moved}};
     if (push) {
         out["name"] = info->name;
-    } else if (!info->manifest.empty()) {
+    } else {
+        out["arriving"] = info->arriving;
+    }
+    if (!info->manifest.empty()) {
         out["manifest"] = std::move(info->manifest);
     }
     co_return json::object{{push ? "push" : "pull", std::move(out)}};

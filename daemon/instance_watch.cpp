@@ -27,19 +27,22 @@ void InstanceWatch::assigned() {
 }
 
 void InstanceWatch::restored(const snapshot::RestoreTimes& times, uint64_t image_bytes) {
-    const bool from_memory = times.from_memory;
     restored_ = true;
     cold_trace_->restored(times.arrivals);
     progress_at_ = clock_.monotonic();
     RekindleMetrics& own = watch_.metrics.own;
-    own.restores.add({model_, from_memory ? "resident" : "read"}, 1);
-    if (from_memory) {
+    const bool fetched = times.bytes_fetched > 0;
+    own.restores.add({model_, times.from_memory ? "resident" : (fetched ? "fetched" : "read")}, 1);
+    if (times.from_memory) {
         own.restore_bytes.add({"memory"}, image_bytes);
     } else {
         own.restore_bytes.add({"disk"}, times.bytes_read);
     }
+    if (fetched) {
+        own.restore_bytes.add({"remote"}, times.bytes_fetched);
+    }
     if (cold_) {
-        cold_->tier = from_memory ? "memory" : "disk";
+        cold_->tier = times.from_memory ? "memory" : (fetched ? "remote" : "disk");
         cold_->restore = progress_at_ - woken_at_;
         end_cold_start();
     }

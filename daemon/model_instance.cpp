@@ -183,12 +183,21 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
 }
 
 Task<Result<AssignedFrame>> ModelInstance::warm(std::shared_ptr<ModelInstance> self) {
+    return hold_until(std::move(self), /*restored=*/true);
+}
+
+Task<Result<AssignedFrame>> ModelInstance::accept(std::shared_ptr<ModelInstance> self) {
+    return hold_until(std::move(self), /*restored=*/false);
+}
+
+Task<Result<AssignedFrame>> ModelInstance::hold_until(std::shared_ptr<ModelInstance> self,
+                                                      bool restored) {
     const auto woken = co_await wake_in_turn(self);
     if (!woken) {
         co_return woken.error();
     }
     ++holds_;
-    while (!wake_error_ && !(assigned_ && restored_ && draft_.settled())) {
+    while (!wake_error_ && !(assigned_ && (!restored || (restored_ && draft_.settled())))) {
         co_await changed_.wait();
     }
     --holds_;
@@ -224,6 +233,7 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times) {
              {{"model", record_.name},
               {"ms", std::chrono::duration<double, std::milli>(times->total).count()},
               {"bytes_read", times->bytes_read},
+              {"bytes_fetched", times->bytes_fetched},
               {"from_memory", times->from_memory}});
     restore_draft();
     changed_.notify();

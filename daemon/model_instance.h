@@ -78,6 +78,8 @@ public:
     Result<void> submit(const std::shared_ptr<AnswerStream>& stream);
     // Wakes the model and waits until its image is whole and its worker has accepted it.
     Task<Result<AssignedFrame>> warm(std::shared_ptr<ModelInstance> self);
+    // As warm(), without waiting for the image.
+    Task<Result<AssignedFrame>> accept(std::shared_ptr<ModelInstance> self);
     // Wakes the model whenever it has no worker, with growing pauses while that fails; completes
     // after end_for_good(). For models that are kept warm.
     Task<> stay_warm(std::shared_ptr<ModelInstance> self);
@@ -129,6 +131,7 @@ public:
 
 private:
     Result<void> wake();
+    Task<Result<AssignedFrame>> hold_until(std::shared_ptr<ModelInstance> self, bool restored);
     using OnRestored = void (ModelInstance::*)(Result<snapshot::RestoreTimes> times);
     Result<std::shared_ptr<snapshot::ResidentImage>> acquire_image(const std::string& digest,
                                                                    OnRestored restored);

@@ -57,7 +57,7 @@ struct DeploymentInfo {
     std::string currency;
     std::vector<std::string> aliases;
     // Residency, for `ps`.
-    std::string tier;             // "worker", "memory", "disk"
+    std::string tier;             // "worker", "memory", "disk", "remote"
     uint64_t resident_bytes = 0;  // Weights and KV in memory.
     uint32_t active_requests = 0;
     std::optional<std::chrono::milliseconds> idle_for;  // Nothing while busy or never used.
@@ -66,6 +66,14 @@ struct DeploymentInfo {
     GuessTotals guesses;
     std::string draft_image;  // Digest; empty: it has no draft model.
     std::string draft_state;  // Of the worker's: "restoring", "ready", "failed"; else empty.
+    // Its image is still on its way here.
+    struct Arriving {
+        uint64_t bytes_here = 0;
+        uint64_t bytes = 0;
+        std::string remote;
+        std::string problem;  // Why nothing came last; empty: it does.
+    };
+    std::optional<Arriving> arriving;
 };
 
 struct DeployProgress {
@@ -79,6 +87,7 @@ struct TransferSpec {
     std::string remote;  // file:///FOLDER, s3://BUCKET/PREFIX, https://HOST/PATH
     std::string what;    // Of a push a model's name, of a pull an image's: NAME or sha256:DIGEST.
     std::string name;    // Of a push: what the image is called there.
+    bool serve = false;  // A pull: the index alone is waited for; chunks come behind.
     std::shared_ptr<const std::atomic<bool>> cancelled;  // As of a DeploySpec.
 };
 
@@ -90,6 +99,7 @@ struct TransferInfo {
     uint64_t bytes_moved = 0;   // On the wire.
     std::string name;           // Of a push.
     json::object manifest;      // Of a pull: the deployment that was pushed; may be empty.
+    bool arriving = false;      // Of a pull that serves: chunks are still to come.
 };
 
 // One revision of a deployment, current or earlier.

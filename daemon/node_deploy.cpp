@@ -217,7 +217,10 @@ Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgre
     const std::vector<std::string> images = images_of(catalog_.find(record.name));
     on_progress(DeployProgress{"check", 0, 1});
     auto candidate = make_instance(record);
-    auto assigned = co_await candidate->warm(candidate);
+    // Of an image that is still on its way, weights are not waited for.
+    auto warming =
+        is_arriving(record.image) ? candidate->accept(candidate) : candidate->warm(candidate);
+    auto assigned = co_await std::move(warming);
     if (assigned && candidate->draft_error()) {
         assigned = *candidate->draft_error();
     }
@@ -298,10 +301,12 @@ Task<> NodeImpl::forget_unused(std::string image) {
 }
 
 Task<Result<void>> NodeImpl::forget_image(std::string digest) {
-    auto work = [&store = services_.store, &tier = services_.tier, digest]() -> Result<uint64_t> {
+    auto work = [&store = services_.store, &tier = services_.tier, arriving = services_.arriving,
+                 digest]() -> Result<uint64_t> {
+        const bool on_its_way = arriving != nullptr && arriving->forget(digest);
         const auto evicted = tier.evict(digest);
         static_cast<void>(evicted);  // Not resident, or held until its worker is reaped.
-        const auto removed = store.remove_image(digest);
+        const auto removed = on_its_way ? Result<void>() : store.remove_image(digest);
         if (!removed) {
             return removed.error();
         }

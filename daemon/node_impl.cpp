@@ -75,6 +75,9 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .retained_disk = retained_disk_.get(),
                               .restored =
                                   [this](const snapshot::RestoreTimes& times) {
+                                      if (times.bytes_fetched > 0) {
+                                          return;  // That says nothing about the disk.
+                                      }
                                       const std::chrono::duration<double> taken = times.total;
                                       restore_bytes_per_s_ =
                                           static_cast<double>(times.bytes_read) / taken.count();
@@ -113,6 +116,15 @@ DeploymentInfo NodeImpl::info_of(const ModelInstance& instance) const {
         }
     }
     instance.describe(info);
+    const auto arriving =
+        services_.arriving == nullptr ? std::nullopt : services_.arriving->progress(record.image);
+    if (arriving) {
+        info.arriving = DeploymentInfo::Arriving{.bytes_here = arriving->bytes_here,
+                                                 .bytes = arriving->bytes,
+                                                 .remote = arriving->remote,
+                                                 .problem = arriving->problem};
+        info.tier = info.tier == "disk" ? "remote" : info.tier;
+    }
     return info;
 }
 
@@ -376,6 +388,9 @@ Task<> NodeImpl::stop() {
             instance->store_retained();
         }
         instance->end_for_good();
+    }
+    if (services_.arriving != nullptr) {
+        services_.arriving->stop();
     }
     co_await gate_.close();
     instances_.clear();

@@ -21,6 +21,7 @@
 #include "daemon/upkeep.h"
 #include "daemon/worker_pool.h"
 #include "loader/chunk_store.h"
+#include "loader/remote/arriving_images.h"
 #include "loader/remote/remote_settings.h"
 #include "scheduler/admit/admission_gate.h"
 #include "scheduler/scale/core_shares.h"
@@ -49,6 +50,8 @@ struct NodeServices {
     Timers& timers;
     Entropy& entropy;
     std::string worker_executable;  // Of imports.
+    // Images that are served while they arrive; may be null, where nothing is pulled.
+    remote::ArrivingImages* arriving = nullptr;
 };
 
 class NodeImpl final : public Node, public Upkeep {
@@ -152,6 +155,12 @@ private:
     // ---- node_remote.cpp ----
     remote::Cancelled until_left(std::shared_ptr<const std::atomic<bool>> client_left);
     remote::SourceContext remote_context() const;
+    // The index of an image that is here or on its way.
+    Task<Result<std::string>> find_index(std::string digest);
+    bool is_arriving(const std::string& image) const;
+    // As a pull that is waited for, but with the index alone.
+    Result<TransferInfo> begin_arrival(const remote::RemoteImage& image,
+                                       const std::string& address);
     Task<Result<std::shared_ptr<Download>>> fetch_file(const DeploySpec* spec,
                                                        OnProgress on_progress);
     Task<Result<DeploymentInfo>> deploy_fetched(DeploySpec spec, OnProgress on_progress);

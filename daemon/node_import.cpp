@@ -184,9 +184,8 @@ Task<Result<DeploymentRecord>> NodeImpl::record_of_image(api::Manifest manifest)
                         fmt::format("digest: the image sha256:{} is not the pinned sha256:{}",
                                     digest, manifest.digest)};
     }
-    auto work = [&store = services_.store, digest] { return store.image_index(digest); };
-    auto reading = offload(compute_, std::move(work));
-    auto index = co_await std::move(reading);
+    auto finding = find_index(digest);
+    auto index = co_await std::move(finding);
     if (!index && index.error().code == ErrorCode::kNotFound) {
         co_return Error{ErrorCode::kNotFound,
                         fmt::format("model: this node has no image sha256:{}: deploy its model "

@@ -170,10 +170,11 @@ RekindleMetrics::RekindleMetrics(MetricRegistry& registry)
                               .help = "Cold starts by phase; the tier is where the image was.",
                               .labels = {"model", "tier", "phase"}},
                              latency_bounds())),
-      restores(registry.counter({.name = "rekindle_restores_total",
-                                 .help = "Images brought to a worker: read, resident or failed.",
-                                 .labels = {"model", "outcome"}},
-                                0)),
+      restores(registry.counter(
+          {.name = "rekindle_restores_total",
+           .help = "Images brought to a worker: read, resident, fetched or failed.",
+           .labels = {"model", "outcome"}},
+          0)),
       restore_bytes(registry.counter({.name = "rekindle_restore_bytes_total",
                                       .help = "Bytes of images brought to workers, by source.",
                                       .labels = {"source"}},
@@ -204,7 +205,7 @@ RekindleMetrics::RekindleMetrics(MetricRegistry& registry)
                                       .labels = {"model"}},
                                      kNanoDigits)),
       models(registry.gauge({.name = "rekindle_models",
-                             .help = "Deployments by tier: worker, memory or disk.",
+                             .help = "Deployments by tier: worker, memory, disk or remote.",
                              .labels = {"tier"}})),
       resident_bytes(
           registry.gauge({.name = "rekindle_resident_bytes",
@@ -286,6 +287,7 @@ NodeMetrics::NodeMetrics(const Clock& clock) {
     own.worker_deaths.add({"spare"}, 0);
     own.restore_bytes.add({"disk"}, 0);
     own.restore_bytes.add({"memory"}, 0);
+    own.restore_bytes.add({"remote"}, 0);
 }
 
 void NodeMetrics::cold_start(const std::string& model, const ColdStart& times) {

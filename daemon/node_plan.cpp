@@ -49,12 +49,14 @@ Result<uint32_t> usable_context(const api::Manifest& manifest, const ImageFacts&
 }  // namespace
 
 Task<Result<ImageFacts>> NodeImpl::facts_of_image(std::string digest) {
-    auto work = [&store = services_.store, digest = std::move(digest)]() -> Result<ImageFacts> {
-        const auto index = store.image_index(digest);
-        return index ? parse_image_facts(*index) : index.error();
-    };
-    auto reading = offload(compute_, std::move(work));
-    auto facts = co_await std::move(reading);
+    auto finding = find_index(std::move(digest));
+    const auto index = co_await std::move(finding);
+    if (!index) {
+        co_return index.error();
+    }
+    auto work = [&text = *index] { return parse_image_facts(text); };
+    auto parsing = offload(compute_, std::move(work));
+    auto facts = co_await std::move(parsing);
     co_return facts;
 }
 

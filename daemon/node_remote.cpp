@@ -113,14 +113,53 @@ Task<Result<TransferInfo>> NodeImpl::push(TransferSpec spec, OnProgress on_progr
     co_return info;
 }
 
+bool NodeImpl::is_arriving(const std::string& image) const {
+    return services_.arriving != nullptr && services_.arriving->find(image) != nullptr;
+}
+
+Task<Result<std::string>> NodeImpl::find_index(std::string digest) {
+    auto work = [&store = services_.store, arriving = services_.arriving,
+                 digest = std::move(digest)]() -> Result<std::string> {
+        const auto coming = arriving == nullptr ? nullptr : arriving->find(digest);
+        if (coming != nullptr) {
+            return coming->index_json();
+        }
+        return store.image_index(digest);
+    };
+    auto reading = offload(compute_, std::move(work));
+    auto index = co_await std::move(reading);
+    co_return index;
+}
+
+Result<TransferInfo> NodeImpl::begin_arrival(const remote::RemoteImage& image,
+                                             const std::string& address) {
+    const auto index = loader::ImageIndex::parse(image.index_json);
+    if (!index) {
+        return index.error().with_context("image sha256:" + image.digest);
+    }
+    auto added = services_.arriving->add(image, address);
+    if (!added) {
+        return std::move(added).error();
+    }
+    return TransferInfo{.image = image.digest,
+                        .image_bytes = index->bytes,
+                        .chunks = remote::different_chunks(*index).size(),
+                        .name = {},
+                        .manifest = image.manifest,
+                        .arriving = services_.arriving->find(image.digest) != nullptr};
+}
+
 Task<Result<TransferInfo>> NodeImpl::pull(TransferSpec spec, OnProgress on_progress) {
     remote::RemotePlace place{spec.remote, remote_context(), until_left(spec.cancelled)};
     auto told = posted(services_.context, std::move(on_progress), "pull");
-    auto work = [&store = services_.store, what = spec.what, place = std::move(place),
-                 told = std::move(told)]() -> Result<TransferInfo> {
+    auto work = [this, &store = services_.store, what = spec.what, place = std::move(place),
+                 told = std::move(told), serve = spec.serve]() -> Result<TransferInfo> {
         auto image = remote::find_image(place, what);
         if (!image) {
             return std::move(image).error();
+        }
+        if (serve) {
+            return begin_arrival(*image, place.address);
         }
         auto report = remote::pull_image(store, *image, place, told);
         if (!report) {
@@ -135,9 +174,10 @@ Task<Result<TransferInfo>> NodeImpl::pull(TransferSpec spec, OnProgress on_progr
     if (!info) {
         co_return std::move(info).error().with_context("pull");
     }
-    log_info("image_pulled", {{"image", info->image},
-                              {"chunks_moved", info->chunks_moved},
-                              {"bytes_moved", info->bytes_moved}});
+    log_info(info->arriving ? "image_arrives" : "image_pulled",
+             {{"image", info->image},
+              {"chunks_moved", info->chunks_moved},
+              {"bytes_moved", info->bytes_moved}});
     co_return info;
 }
 

@@ -51,7 +51,7 @@ void NodeImpl::refresh_metrics() {
     metrics.vllm.requests_running.clear();
     metrics.vllm.requests_waiting.clear();
     metrics.vllm.kv_cache_usage.clear();
-    std::map<std::string, double> tiers{{"worker", 0}, {"memory", 0}, {"disk", 0}};
+    std::map<std::string, double> tiers{{"worker", 0}, {"memory", 0}, {"disk", 0}, {"remote", 0}};
     RequestsNow all;
     uint64_t workers = 0;
     for (const auto& [name, instance] : instances_) {
@@ -60,9 +60,7 @@ void NodeImpl::refresh_metrics() {
         all.running += now.running;
         all.waiting += now.waiting;
         workers += instance->has_worker() ? 1 : 0;
-        DeploymentInfo info;
-        instance->describe(info);
-        ++tiers[info.tier];
+        ++tiers[info_of(*instance).tier];
     }
     own.models.clear();
     for (const auto& [tier, count] : tiers) {

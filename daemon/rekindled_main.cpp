@@ -46,6 +46,8 @@ struct Services {
     std::unique_ptr<DataFolder> folder;
     std::unique_ptr<billing::Ledger> ledger;
     std::unique_ptr<loader::ChunkStore> store;
+    remote::Environment environment = remote::process_environment;
+    std::unique_ptr<remote::ArrivingImages> arriving;
     std::unique_ptr<snapshot::HostTier> tier;
     std::unique_ptr<KeyStore> keys;
     std::unique_ptr<WorkerLauncher> launcher;
@@ -79,11 +81,17 @@ Result<void> open_storage(const Config& config, Services& services) {
         return store.error();
     }
     services.store = std::move(store).value();
+    services.arriving = remote::ArrivingImages::open(
+        {.store = *services.store,
+         .folder = services.folder->at("arriving"),
+         .context = {config.remote, services.environment, services.clock},
+         .pauses = {}});
     auto tier = snapshot::HostTier::create(
         *services.store, services.clock,
         snapshot::HostTierOptions{.budget_bytes = config.host_memory_bytes,
                                   .kept_bytes = config.ready_memory_bytes.value_or(0),
-                                  .through_buffers = !read_huge_pages("").enabled});
+                                  .through_buffers = !read_huge_pages("").enabled,
+                                  .supply = services.arriving.get()});
     if (!tier) {
         return tier.error();
     }
@@ -109,7 +117,7 @@ Result<void> start_serving(const Config& config, Services& services) {
     services.node = std::make_unique<NodeImpl>(
         NodeServices{services.context, services.clock, *services.folder, *services.ledger,
                      *services.store, *services.tier, *services.launcher, services.timers,
-                     services.entropy, std::move(worker).value()},
+                     services.entropy, std::move(worker).value(), services.arriving.get()},
         config, std::move(catalog).value());
     const auto started = services.node->start();
     if (!started) {

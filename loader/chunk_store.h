@@ -75,6 +75,10 @@ public:
     // Punches holes over unreferenced chunks, except those put since the last add_image() or
     // rollback() (a deploy is under way); bytes given back.
     virtual Result<uint64_t> collect() = 0;
+    // An image is on its way: collect() leaves its chunks alone, those here and those to come,
+    // until let_go() was called as often. Forgotten when the store is closed.
+    virtual void keep(std::span<const ImageChunk> chunks) = 0;
+    virtual void let_go(std::span<const ImageChunk> chunks) = 0;
     // What collect() would give back if `images` were removed before; kNotFound when one is not
     // here.
     virtual Result<Garbage> garbage(std::span<const std::string> images) const = 0;

@@ -28,6 +28,31 @@ Result<Guesses> parse_guesses(const json::value& value) {
     return fields.error() ? Result<Guesses>(*fields.error()) : Result<Guesses>(out);
 }
 
+json::value to_json(const std::optional<Deployment::Arriving>& arriving) {
+    if (!arriving) {
+        return nullptr;
+    }
+    return json::object{{"bytes_here", arriving->bytes_here},
+                        {"bytes", arriving->bytes},
+                        {"remote", arriving->remote},
+                        {"problem", arriving->problem}};
+}
+
+Result<std::optional<Deployment::Arriving>> parse_arriving(const json::value& value) {
+    if (value.is_null()) {
+        return std::optional<Deployment::Arriving>();
+    }
+    Fields fields(value, "deployment: arriving");
+    Deployment::Arriving out{.bytes_here = fields.count("bytes_here"),
+                             .bytes = fields.count("bytes"),
+                             .remote = fields.text("remote"),
+                             .problem = fields.text("problem")};
+    if (fields.error()) {
+        return *fields.error();
+    }
+    return std::optional(std::move(out));
+}
+
 }  // namespace
 
 json::object to_json(const Deployment& deployment) {
@@ -53,7 +78,8 @@ json::object to_json(const Deployment& deployment) {
             {"restoring", deployment.restoring},
             {"guesses", to_json(deployment.guesses)},
             {"draft_image", deployment.draft_image},
-            {"draft_state", deployment.draft_state}};
+            {"draft_state", deployment.draft_state},
+            {"arriving", to_json(deployment.arriving)}};
 }
 
 Result<Deployment> parse_deployment(const json::value& value) {
@@ -75,6 +101,11 @@ Result<Deployment> parse_deployment(const json::value& value) {
     out.restoring = fields.flag("restoring");
     out.draft_image = fields.text("draft_image");
     out.draft_state = fields.text("draft_state");
+    auto arriving = parse_arriving(fields.member("arriving"));
+    if (!arriving) {
+        return std::move(arriving).error();
+    }
+    out.arriving = std::move(arriving).value();
     if (const json::array* aliases = fields.member("aliases").if_array()) {
         for (const json::value& alias : *aliases) {
             if (!alias.is_string()) {

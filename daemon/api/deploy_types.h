@@ -38,7 +38,7 @@ struct Deployment {
     int64_t created_unix_s = 0;
     Price price;
     std::vector<std::string> aliases;
-    std::string tier;  // "worker", "memory", "disk"
+    std::string tier;  // "worker", "memory", "disk", "remote"
     uint64_t resident_bytes = 0;
     uint32_t active_requests = 0;
     std::optional<int64_t> idle_ms;  // Nothing while busy or never used.
@@ -47,6 +47,17 @@ struct Deployment {
     Guesses guesses;
     std::string draft_image;  // Empty: none.
     std::string draft_state;  // "restoring", "ready", "failed"; empty without a worker.
+
+    // Its image is still on its way here.
+    struct Arriving {
+        uint64_t bytes_here = 0;
+        uint64_t bytes = 0;
+        std::string remote;
+        std::string problem;  // Why nothing came last; empty: it does.
+        bool operator==(const Arriving&) const = default;
+    };
+
+    std::optional<Arriving> arriving;
     bool operator==(const Deployment&) const = default;
 };
 

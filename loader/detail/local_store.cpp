@@ -167,12 +167,31 @@ Result<Garbage> LocalChunkStore::garbage(std::span<const std::string> images) co
     const std::lock_guard lock(state_);
     for (const auto& [id, record] : records_) {
         const auto less = dropped.find(id);
-        if (record.references <= (less == dropped.end() ? 0 : less->second)) {
+        if (record.references <= (less == dropped.end() ? 0 : less->second) &&
+            !kept_.contains(id)) {
             ++found.chunks;
             found.bytes += align_up(record.stored_bytes, kPageBytes);
         }
     }
     return found;
+}
+
+void LocalChunkStore::keep(std::span<const ImageChunk> chunks) {
+    const std::lock_guard lock(state_);
+    for (const ImageChunk& chunk : chunks) {
+        ++kept_[chunk.id];
+    }
+}
+
+void LocalChunkStore::let_go(std::span<const ImageChunk> chunks) {
+    const std::lock_guard lock(state_);
+    for (const ImageChunk& chunk : chunks) {
+        const auto at = kept_.find(chunk.id);
+        REKINDLE_CHECK(at != kept_.end(), "a chunk is let go that was not kept");
+        if (--at->second == 0) {
+            kept_.erase(at);
+        }
+    }
 }
 
 void LocalChunkStore::quarantine(const ChunkId& id) {

@@ -11,6 +11,7 @@
 
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace rekindle::loader {
@@ -30,6 +31,8 @@ public:
     Result<std::vector<std::string>> images() const override { return index_->image_digests(); }
     Result<Mapping> read(const ChunkId& id) const override;
     Result<uint64_t> collect() override;
+    void keep(std::span<const ImageChunk> chunks) override;
+    void let_go(std::span<const ImageChunk> chunks) override;
     Result<Garbage> garbage(std::span<const std::string> images) const override;
     void quarantine(const ChunkId& id) override;
     uint64_t stored_bytes() const override;
@@ -74,7 +77,8 @@ private:
     mutable std::mutex state_;
     ChunkRecords records_;       // Committed. Written under both mutexes, read under either.
     uint64_t stored_bytes_ = 0;  // Sum over records_, in whole pages. Guarded by state_.
-    std::unordered_set<ChunkId> quarantine_;  // Guarded by state_.
+    std::unordered_set<ChunkId> quarantine_;      // Guarded by state_.
+    std::unordered_map<ChunkId, uint32_t> kept_;  // How often. Guarded by state_.
 };
 
 }  // namespace rekindle::loader

@@ -330,11 +330,14 @@ Result<uint64_t> LocalChunkStore::collect() {
     IndexBatch batch;
     IndexBatch inverse;
     std::vector<std::pair<ChunkId, ChunkRecord>> unused;
-    for (const auto& [id, record] : records_) {
-        if (record.references == 0 && !recent_.contains(id)) {
-            batch.erase_chunk(id);
-            inverse.put_chunk(id, record);
-            unused.emplace_back(id, record);
+    {
+        const std::lock_guard state(state_);
+        for (const auto& [id, record] : records_) {
+            if (record.references == 0 && !recent_.contains(id) && !kept_.contains(id)) {
+                batch.erase_chunk(id);
+                inverse.put_chunk(id, record);
+                unused.emplace_back(id, record);
+            }
         }
     }
     if (unused.empty()) {

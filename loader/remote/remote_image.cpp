@@ -45,18 +45,6 @@ std::string_view text_of(std::span<const std::byte> bytes) noexcept {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Each chunk once, in order of first use.
-std::vector<loader::ImageChunk> different_chunks(const loader::ImageIndex& index) {
-    std::vector<loader::ImageChunk> out;
-    std::unordered_set<loader::ChunkId> seen;
-    for (const loader::ImageChunk& chunk : index.chunks) {
-        if (seen.insert(chunk.id).second) {
-            out.push_back(chunk);
-        }
-    }
-    return out;
-}
-
 uint64_t bytes_of(const std::vector<loader::ImageChunk>& chunks) {
     uint64_t bytes = 0;
     for (const loader::ImageChunk& chunk : chunks) {
@@ -238,6 +226,17 @@ Result<NameRecord> find_name(Objects& objects, const RemotePlace& place, std::st
 }
 
 }  // namespace
+
+std::vector<loader::ImageChunk> different_chunks(const loader::ImageIndex& index) {
+    std::vector<loader::ImageChunk> out;
+    std::unordered_set<loader::ChunkId> seen;
+    for (const loader::ImageChunk& chunk : index.chunks) {
+        if (seen.insert(chunk.id).second) {
+            out.push_back(chunk);
+        }
+    }
+    return out;
+}
 
 Result<NameRecord> parse_name_record(std::string_view text) {
     constexpr JsonLimits kLimits{.depth_max = 12, .bytes_max = kNameRecordBytesMax};

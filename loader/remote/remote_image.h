@@ -13,6 +13,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace rekindle::remote {
 
@@ -50,6 +51,9 @@ Result<RemoteImage> find_image(const RemotePlace& place, std::string_view what);
 // compared, so that pulling again repairs what is damaged.
 Result<TransferReport> pull_image(loader::ChunkStore& store, const RemoteImage& image,
                                   const RemotePlace& place, const OnTransfer& on_progress);
+
+// Each chunk of an image once, in order of first use.
+std::vector<loader::ImageChunk> different_chunks(const loader::ImageIndex& index);
 
 // One chunk, compared with its name.
 Result<std::vector<std::byte>> fetch_chunk(Objects& objects, const loader::ImageChunk& chunk,

@@ -22,11 +22,18 @@ constexpr uint32_t kQueueDepthMax = 4096;
 // What a restore needs to know, gathered before anything is allocated.
 struct Plan {
     HostImage::Parts parts;
-    std::vector<loader::ChunkLocation> places;
+    std::vector<loader::ChunkLocation> places;  // Without a descriptor: not here.
+    // Of an image that is on its way: what is not here is asked of it. Shared with its supply.
+    std::shared_ptr<loader::ArrivingImage> arriving;
+    std::vector<loader::ImageChunk> missing;
 };
 
-Result<Plan> plan_restore(const loader::ChunkStore& store, const std::string& digest) {
-    auto text = store.image_index(digest);
+Result<Plan> plan_restore(const loader::ChunkStore& store, loader::ChunkSupply* supply,
+                          const std::string& digest) {
+    Plan plan;
+    plan.arriving = supply == nullptr ? nullptr : supply->find(digest);
+    auto text = plan.arriving == nullptr ? store.image_index(digest)
+                                         : Result<std::string>(plan.arriving->index_json());
     if (!text) {
         return std::move(text).error();
     }
@@ -34,10 +41,13 @@ Result<Plan> plan_restore(const loader::ChunkStore& store, const std::string& di
     if (!index) {
         return std::move(index).error().with_context("image " + digest);
     }
-    Plan plan;
     plan.places.reserve(index->chunks.size());
     for (const loader::ImageChunk& chunk : index->chunks) {
         auto place = store.locate(chunk.id);
+        if (!place && plan.arriving != nullptr) {
+            plan.missing.push_back(chunk);
+            place = loader::ChunkLocation{};
+        }
         if (!place) {
             return Error{place.error().code,
                          fmt::format("image {}: {}; run `rekindle deploy` again", digest,
@@ -114,6 +124,9 @@ private:
     Handle join(const std::string& digest, Done& done);
     // Expects starts_; the image is not in the table.
     Result<Handle> start(Plan plan, Done& done);
+    // On a thread of the supply.
+    void take_chunk(const std::shared_ptr<HostImage>& image, const loader::ImageChunk& chunk,
+                    Result<std::span<const std::byte>> bytes);
     // Takes `bytes` of the budget, evicting what nobody holds, least recently used first.
     Result<ExtentPool::Share> reserve(const std::string& digest, uint64_t bytes);
     // The least recently used image that nobody holds, out of the table; expects mutex_.
@@ -141,7 +154,7 @@ Result<LocalHostTier::Handle> LocalHostTier::acquire(const std::string& digest, 
     if (Handle here = join(digest, done)) {  // Started by another thread meanwhile.
         return here;
     }
-    auto plan = plan_restore(store_, digest);
+    auto plan = plan_restore(store_, options_.supply, digest);
     if (!plan) {
         return std::move(plan).error();
     }
@@ -191,7 +204,28 @@ Result<LocalHostTier::Handle> LocalHostTier::start(Plan plan, Done& done) {
         entry.waiting.push_back(std::move(done));
     }
     restorer_->restore(image, std::move(plan.places));
+    if (!plan.missing.empty()) {
+        plan.arriving->want(plan.missing, [this, image](const loader::ImageChunk& chunk,
+                                                        Result<std::span<const std::byte>> bytes) {
+            take_chunk(image, chunk, std::move(bytes));
+        });
+    }
     return Handle(image);
+}
+
+void LocalHostTier::take_chunk(const std::shared_ptr<HostImage>& image,
+                               const loader::ImageChunk& chunk,
+                               Result<std::span<const std::byte>> bytes) {
+    const std::vector<loader::ImageChunk>& chunks = image->index().chunks;
+    for (size_t i = 0; i < chunks.size(); ++i) {
+        if (chunks[i].id != chunk.id) {
+            continue;
+        }
+        if (bytes) {  // Nobody reads this place before its latch is set.
+            std::ranges::copy(*bytes, image->memory().space().subspan(chunks[i].offset).begin());
+        }
+        restorer_->deliver(image, i, bytes ? Result<void>() : Result<void>(bytes.error()));
+    }
 }
 
 Result<ExtentPool::Share> LocalHostTier::reserve(const std::string& digest, uint64_t bytes) {

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "loader/chunk_store.h"
+#include "loader/chunk_supply.h"
 #include "loader/read_backend.h"
 #include "snapshot/tiers/chunk_arrival.h"
 
@@ -30,14 +31,18 @@ struct HostTierOptions {
     // and copied. Disks read into scattered pages at a third to two thirds of their rate.
     bool through_buffers = false;
     uint32_t queue_depth = 16;  // Reads of at most 1 MiB that are in flight together.
+    // Of images that the store has not or not wholly; may be null. Outlives the tier, and has ended
+    // every want() before the tier is destroyed.
+    loader::ChunkSupply* supply = nullptr;
 };
 
 struct RestoreTimes {
     std::chrono::nanoseconds first_chunk{};  // From start of the restore.
     std::chrono::nanoseconds total{};
     uint64_t bytes_read = 0;
-    bool from_memory = false;  // The image was resident: nothing was read.
-    ChunkArrivals arrivals;    // Null when it was resident.
+    uint64_t bytes_fetched = 0;  // Of chunks that came from elsewhere during the restore.
+    bool from_memory = false;    // The image was resident: nothing was read.
+    ChunkArrivals arrivals;      // Null when it was resident.
 };
 
 // An image that is resident or on its way. Hold a copy of this handle for as long as a worker maps

@@ -1,5 +1,6 @@
 """Models from elsewhere: files by HTTP, hubs and S3; images pushed and pulled."""
 
+import concurrent.futures
 import datetime
 import hashlib
 import ipaddress
@@ -7,8 +8,10 @@ import json
 import pathlib
 import shutil
 import ssl
+import threading
 
 import boto3
+import openai
 import pytest
 import requests
 from cryptography import x509
@@ -16,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from moto.server import ThreadedMotoServer
 from remote_places import FileServer
-from tools import Daemon
+from tools import Daemon, poll
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret/of+moto",
         "AWS_REGION": "eu-central-1"}
@@ -308,3 +311,115 @@ def test_a_wrong_name_record_is_refused(tmp_path, small):
     (place / "names/bad.json").write_text(
         json.dumps({"rekindle_name": 1, "image": "sha256:" + "0" * 64}))
     assert small.cli("pull", place, "bad").code == 3
+
+
+class Gate:
+    """Chunks that a web server holds back until it is told to give them, after the first few."""
+
+    def __init__(self, web, given):
+        self.open, self.given, self.asked = threading.Event(), given, []
+        self.lock = threading.Lock()
+        web.fault = self
+
+    def __call__(self, handler, file):
+        if "/chunks/" not in handler.path:
+            return False
+        with self.lock:
+            self.asked.append(handler.path)
+            held = len(self.asked) > self.given
+        return held and not self.open.wait(60)
+
+
+@pytest.fixture
+def place(tmp_path, model_file):
+    """A pushed image on a web server, with its node's answer and its number of chunks."""
+    with Daemon(tmp_path / "from") as one:
+        one.deploy(model_file, "small")
+        chunks = one.json("push", "small", tmp_path / "place")["chunks"]
+        said = answer(one)
+    with FileServer(tmp_path / "place") as web:
+        web.said, web.chunks = said, chunks
+        yield web
+
+
+def complete(daemon):
+    return poll(lambda: daemon.ps("small")["arriving"] is None, "the image is here")
+
+
+def test_a_model_serves_while_its_chunks_arrive(daemon, place):
+    gate = Gate(place, given=0)
+    pulled = daemon.json("pull", place.url, "small", "--serve")
+    assert pulled["arriving"] and pulled["deployment"]["name"] == "small"
+    state = daemon.ps("small")
+    assert state["restoring"] and state["arriving"]["remote"] == place.url
+    assert state["arriving"]["bytes_here"] < state["arriving"]["bytes"]
+    assert " %" in daemon.cli("ps", "--all").stdout
+    asked = concurrent.futures.ThreadPoolExecutor().submit(answer, daemon)
+    assert not asked.done()
+    gate.open.set()
+    assert asked.result(60) == place.said
+    complete(daemon)
+    assert len(gate.asked) == place.chunks  # Each once.
+    daemon.json("cool", "small", "--to", "disk")
+    place.fault = lambda handler, file: (handler.refuse(404), True)[1]
+    assert answer(daemon) == place.said
+
+
+def test_a_model_that_is_not_called_comes_from_afar_with_its_first_question(daemon, place):
+    gate = Gate(place, given=0)
+    daemon.json("pull", place.url, "small", "--serve")
+    daemon.json("cool", "small", "--wait", "10s")
+    gate.open.set()
+    assert answer(daemon) == place.said
+
+
+@pytest.mark.parametrize("wrong", ["404", "500", "garbage", "cut"])
+def test_a_chunk_that_does_not_come_fails_the_question_with_its_reason(daemon, place, wrong):
+    def spoil(handler, file):
+        if "/chunks/" not in handler.path or len(gone) < 10:
+            gone.append(handler.path)
+            return False
+        if wrong.isdigit():
+            handler.refuse(int(wrong))
+        else:
+            data = file.read_bytes()
+            handler.send(data[:-1] + bytes([data[-1] ^ 1]), cut=0 if wrong == "cut" else None)
+        return True
+
+    gone = []
+    place.fault = spoil
+    assert daemon.cli("pull", place.url, "small", "--serve").code == 0
+    with pytest.raises(openai.APIStatusError) as refused:
+        answer(daemon)
+    text = {"404": "no such object", "500": "500", "garbage": "is not it", "cut": "cut"}[wrong]
+    assert text in str(refused.value), refused.value
+    assert "chunk" in str(refused.value)
+    poll(lambda: daemon.ps("small")["arriving"]["problem"], "the reason is shown")
+    place.fault = None
+    assert answer(daemon) == place.said
+    complete(daemon)
+    assert daemon.json("verify")["faults"] == []
+
+
+def test_a_restart_goes_on_with_what_is_here(daemon, place):
+    gate = Gate(place, given=place.chunks - 2)
+    daemon.json("pull", place.url, "small", "--serve")
+    poll(lambda: len(gate.asked) >= place.chunks, "all but two are here")
+    daemon.stop()
+    gate.open.set()
+    daemon.start()
+    complete(daemon)
+    assert answer(daemon) == place.said
+    assert len(gate.asked) <= place.chunks + 2 + 8  # Those that a connection was busy with.
+    assert list((daemon.data / "arriving").iterdir()) == []
+
+
+def test_a_model_that_goes_ends_its_arrival(daemon, place):
+    gate = Gate(place, given=3)
+    daemon.json("pull", place.url, "small", "--serve")
+    poll(lambda: len(gate.asked) > 3, "chunks are under way")
+    assert daemon.cli("undeploy", "small").code == 0
+    gate.open.set()
+    assert list((daemon.data / "arriving").iterdir()) == []
+    assert daemon.json("gc", "--dry-run")["bytes_freed"] == 0
+    assert daemon.cli("pull", place.url, "small", "--serve", "--no-deploy").code == 2

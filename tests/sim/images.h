@@ -68,6 +68,8 @@ public:
     Result<loader::Garbage> garbage(std::span<const std::string> /*images*/) const override {
         return loader::Garbage{};
     }
+    void keep(std::span<const loader::ImageChunk> /*chunks*/) override {}
+    void let_go(std::span<const loader::ImageChunk> /*chunks*/) override {}
     void quarantine(const loader::ChunkId& /*id*/) override {}
     uint64_t stored_bytes() const override { return 0; }
 

@@ -22,6 +22,7 @@ constexpr uint64_t kReadBytesMax = 1 * kMiB;
 constexpr size_t kStagingMax = 2;
 // All chunks are: as many as the queue holds, and one that is checked and copied meanwhile.
 constexpr size_t kBuffersMax = 6;
+constexpr std::string_view kDeployAgain = "; run `rekindle deploy` again";
 
 Result<Mapping> allocate_staging() {
     auto buffer = reserve_address_space(loader::kChunkBytesMax);  // Aligned for huge pages.
@@ -63,6 +64,14 @@ void Restorer::restore(std::shared_ptr<HostImage> image,
     wake_.notify_one();
 }
 
+void Restorer::deliver(std::shared_ptr<HostImage> image, size_t chunk, Result<void> outcome) {
+    {
+        const std::lock_guard lock(mutex_);
+        delivered_.push_back({std::move(image), chunk, std::move(outcome)});
+    }
+    wake_.notify_one();
+}
+
 void Restorer::stop() {
     {
         const std::lock_guard lock(mutex_);
@@ -72,19 +81,60 @@ void Restorer::stop() {
 }
 
 bool Restorer::wait() {
-    if (!jobs_.empty()) {
+    if (can_proceed()) {
         return true;
     }
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [this] { return stopping_ || !queued_.empty(); });
-    return !queued_.empty();
+    wake_.wait(lock, [this] {
+        return (stopping_ && jobs_.empty()) || !queued_.empty() || !delivered_.empty();
+    });
+    return !queued_.empty() || !delivered_.empty();
+}
+
+bool Restorer::can_proceed() const {
+    return std::ranges::any_of(jobs_, [](const auto& job) {
+        return job->error || job->open_chunks > 0 || job->next_chunk < job->places.size() ||
+               job->published == job->places.size();
+    });
 }
 
 void Restorer::take_jobs() {
     const std::lock_guard lock(mutex_);
     while (!queued_.empty()) {
+        skip_delivered(*queued_.front());
         jobs_.push_back(std::move(queued_.front()));
         queued_.pop_front();
+    }
+}
+
+void Restorer::skip_delivered(Job& job) {
+    while (job.next_chunk < job.places.size() && job.places[job.next_chunk].fd < 0) {
+        ++job.next_chunk;
+    }
+}
+
+void Restorer::take_deliveries() {
+    std::deque<Delivery> delivered;
+    {
+        const std::lock_guard lock(mutex_);
+        delivered.swap(delivered_);
+    }
+    for (Delivery& delivery : delivered) {
+        const auto at = std::ranges::find(jobs_, delivery.image,
+                                          [](const auto& job) -> auto& { return job->image; });
+        if (at == jobs_.end() || (*at)->error) {
+            continue;
+        }
+        Job& job = **at;
+        const loader::ImageChunk& wanted = job.image->index().chunks[delivery.chunk];
+        const auto bytes = job.image->memory().space().subspan(wanted.offset, wanted.bytes);
+        auto good = delivery.outcome ? compare(wanted, bytes) : std::move(delivery.outcome);
+        if (good) {
+            job.times.bytes_fetched += job.image->index().chunks[delivery.chunk].bytes;
+            publish(job, delivery.chunk);
+        } else {
+            fail(job, delivery.chunk, good.error(), "");
+        }
     }
 }
 
@@ -100,6 +150,7 @@ void Restorer::finish_read() {
 
 bool Restorer::start_reads() {
     take_jobs();
+    take_deliveries();
     while (ring_.has_room()) {
         OpenChunk* const chunk = next_to_read();
         if (chunk == nullptr) {
@@ -145,7 +196,7 @@ Restorer::OpenChunk* Restorer::open_next_chunk() {
         }
         auto opened = open_chunk(*slot, job);
         if (!opened) {
-            fail(job, job.next_chunk, opened.error());
+            fail(job, job.next_chunk, opened.error(), kDeployAgain);
             continue;
         }
         if (slot->job != nullptr) {
@@ -184,6 +235,7 @@ Result<void> Restorer::open_chunk(OpenChunk& chunk, Job& job) {
     }
     opened.job = &job;
     opened.index = job.next_chunk++;
+    skip_delivered(job);
     ++job.open_chunks;
     chunk = std::move(opened);
     return {};
@@ -208,7 +260,7 @@ void Restorer::take_outcome(const loader::ReadOutcome& outcome) {
     --chunk.reads;
     if (!outcome.result && !chunk.error) {
         chunk.error = outcome.result.error();
-        fail(*chunk.job, chunk.index, *chunk.error);
+        fail(*chunk.job, chunk.index, *chunk.error, kDeployAgain);
     }
     const bool all_started = &chunk != reading_ || chunk.started == chunk.out.size();
     if (chunk.reads == 0 && all_started) {
@@ -227,7 +279,7 @@ void Restorer::close_chunk(OpenChunk& chunk) {
             job.times.bytes_read += chunk.out.size();
             publish(job, chunk.index);
         } else {
-            fail(job, chunk.index, verified.error());
+            fail(job, chunk.index, verified.error(), kDeployAgain);
         }
     }
     if (chunk.staging.valid()) {
@@ -249,13 +301,18 @@ Result<void> Restorer::verify(const OpenChunk& chunk) {
         }
     }
     const bool copied = place.codec == loader::ChunkCodec::kPlain && chunk.staging.valid();
-    const uint64_t found = xxh3(copied ? chunk.out : plain);
+    auto same = compare(wanted, copied ? chunk.out : plain);
+    if (same && copied) {
+        std::memcpy(plain.data(), chunk.out.data(), plain.size());
+    }
+    return same;
+}
+
+Result<void> Restorer::compare(const loader::ImageChunk& wanted, std::span<const std::byte> bytes) {
+    const uint64_t found = xxh3(bytes);
     if (found != wanted.xxh3) {
         return Error{ErrorCode::kCorrupt,
                      fmt::format("its XXH3 is {:016x} instead of {:016x}", found, wanted.xxh3)};
-    }
-    if (copied) {
-        std::memcpy(plain.data(), chunk.out.data(), plain.size());
     }
     return {};
 }
@@ -272,15 +329,13 @@ void Restorer::publish(Job& job, size_t chunk) {
     set_latch(job.image->memory().latches()[chunk], Latch::kReady);
 }
 
-void Restorer::fail(Job& job, size_t chunk, const Error& error) {
+void Restorer::fail(Job& job, size_t chunk, const Error& error, std::string_view remedy) {
     if (job.error) {
         return;
     }
     const loader::ImageChunk& wanted = job.image->index().chunks[chunk];
-    job.error =
-        Error{error.code, fmt::format("image {}: chunk {} ({}): {}; run `rekindle deploy` "
-                                      "again",
-                                      job.image->digest(), chunk, wanted.id.hex(), error.message)};
+    job.error = Error{error.code, fmt::format("image {}: chunk {} ({}): {}{}", job.image->digest(),
+                                              chunk, wanted.id.hex(), error.message, remedy)};
     // Waiters are told now, not when the reads that are still in flight have come back.
     for (uint32_t& latch : job.image->memory().latches()) {
         if (load_latch(latch) == Latch::kPending) {

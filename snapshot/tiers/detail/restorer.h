@@ -33,10 +33,15 @@ public:
     Restorer& operator=(const Restorer&) = delete;
     ~Restorer();
 
-    // `places`: where each chunk of the image lies, in order.
+    // `places`: where each chunk of the image lies, in order; without a descriptor: it is
+    // delivered.
     void restore(std::shared_ptr<HostImage> image, std::vector<loader::ChunkLocation> places);
+    // A chunk that is not read here: its bytes are in their place in the image, or can't be had.
+    // Any thread; means nothing once the restore has ended.
+    void deliver(std::shared_ptr<HostImage> image, size_t chunk, Result<void> outcome);
 
-    // Waits until there is something to restore; false when stop() was called and nothing is left.
+    // Waits until there is something to read or to publish; false when stop() was called and
+    // nothing is left. What is to be delivered must be, or refused, before that.
     bool wait();
     void stop();
     // Starts what reads fit; false when there is nothing to restore.
@@ -54,12 +59,18 @@ private:
         std::shared_ptr<HostImage> image;
         std::vector<loader::ChunkLocation> places;
         Nanoseconds started{};
-        size_t next_chunk = 0;     // Whose reads start next.
+        size_t next_chunk = 0;     // Whose reads start next; those to be delivered are left out.
         size_t published = 0;      // Chunks that are ready.
         uint32_t open_chunks = 0;  // With reads that are started or about to start.
         RestoreTimes times;
         std::vector<ChunkArrival> arrivals;
         std::optional<Error> error;  // Set once: no more reads start.
+    };
+
+    struct Delivery {
+        std::shared_ptr<HostImage> image;
+        size_t chunk = 0;
+        Result<void> outcome;
     };
 
     // A chunk that is being read.
@@ -74,6 +85,11 @@ private:
     };
 
     void take_jobs();
+    void take_deliveries();
+    // Moves `next_chunk` on to one that is read.
+    static void skip_delivered(Job& job);
+    // Whether something can be done for a job before a delivery comes.
+    bool can_proceed() const;
     // The chunk whose next piece should be read; nullptr when there is none now.
     OpenChunk* next_to_read();
     OpenChunk* open_next_chunk();
@@ -84,8 +100,10 @@ private:
     void close_chunk(OpenChunk& chunk);
     // Fills the chunk's place from staging where needed, then compares the checksum.
     Result<void> verify(const OpenChunk& chunk);
+    static Result<void> compare(const loader::ImageChunk& wanted, std::span<const std::byte> bytes);
     void publish(Job& job, size_t chunk);
-    void fail(Job& job, size_t chunk, const Error& error);
+    // `remedy`: what to do about it; may be empty.
+    void fail(Job& job, size_t chunk, const Error& error, std::string_view remedy);
     void finish_jobs();
 
     const Clock& clock_;
@@ -101,6 +119,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<std::unique_ptr<Job>> queued_;
+    std::deque<Delivery> delivered_;
     bool stopping_ = false;
 };
 
