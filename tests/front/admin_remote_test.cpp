@@ -44,6 +44,20 @@ TEST_CASE("a pull gives the manifest that was pushed, or the reason of its failu
           std::string::npos);
 }
 
+TEST_CASE("a pull that serves says so, and what is no flag is refused") {
+    FrontFixture front;
+    const auto pull = [&](const std::string& serve) {
+        return ask(front, "/admin/v1/pull",
+                   R"({"image":"smol","remote":"s3://bucket","serve":)" + serve + "}");
+    };
+    CHECK(pull("true").body.find(R"("arriving":true)") != std::string::npos);
+    CHECK(pull("false").body.find(R"("arriving":false)") != std::string::npos);
+    CHECK(front.node->seen().transfers.front().serve);
+    CHECK(pull("1").status == 400);
+    CHECK(ask(front, "/admin/v1/push", R"({"model":"m","remote":"s3://b","serve":true})").status ==
+          400);
+}
+
 TEST_CASE("a folder is refused over TCP") {
     FrontFixture front;
     const std::string body = R"({"model":"smol","remote":"file:///srv/models"})";

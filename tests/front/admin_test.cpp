@@ -20,7 +20,7 @@ constexpr const char* kDeployment =
     R"("resident_bytes":2000,)"
     R"("active_requests":0,"idle_ms":1500,"worker_pid":0,"restoring":false,)"
     R"("guesses":{"computed":0,"right":0,"of_draft":0,"of_draft_right":0},)"
-    R"("draft_image":"","draft_state":""})";
+    R"("draft_image":"","draft_state":"","arriving":null})";
 
 Answer ask(FrontFixture& front, const std::string& request) {
     TestClient client = front.admin();

@@ -232,11 +232,13 @@ Task<Result<TransferInfo>> FakeNode::push(TransferSpec spec, OnProgress on_progr
 
 Task<Result<TransferInfo>> FakeNode::pull(TransferSpec spec, OnProgress on_progress) {
     on_progress(DeployProgress{"pull", 1, 2});
+    const bool serve = spec.serve;
     record([&](Seen& seen) { seen.transfers.push_back(std::move(spec)); });
     if (deploy_error) {
         co_return *deploy_error;
     }
     TransferInfo info{.image = "aa", .image_bytes = 1000, .chunks = 2, .chunks_moved = 1};
+    info.arriving = serve;
     info.manifest = {{"name", "smol"}};
     co_return info;
 }

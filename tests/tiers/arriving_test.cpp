@@ -126,7 +126,7 @@ TEST_CASE("what is here is read and what is missing is asked for, in order of it
     CHECK(f.tier->resident(f.image.digest));
 }
 
-TEST_CASE("a chunk that arrives out of turn is ready at once") {
+TEST_CASE("a chunk that arrives out of turn is ready at once, and counts once") {
     Fixture f(0);
     auto restore = f.start(f.image.digest);
     const ImageView view = TierFixture::view(*restore.image);

@@ -98,12 +98,20 @@ bool Restorer::can_proceed() const {
     });
 }
 
-void Restorer::take_jobs() {
-    const std::lock_guard lock(mutex_);
-    while (!queued_.empty()) {
-        skip_delivered(*queued_.front());
-        jobs_.push_back(std::move(queued_.front()));
-        queued_.pop_front();
+// Together: a delivery must not be looked at before its job is.
+void Restorer::take_queued() {
+    std::deque<Delivery> delivered;
+    {
+        const std::lock_guard lock(mutex_);
+        while (!queued_.empty()) {
+            skip_delivered(*queued_.front());
+            jobs_.push_back(std::move(queued_.front()));
+            queued_.pop_front();
+        }
+        delivered.swap(delivered_);
+    }
+    for (Delivery& delivery : delivered) {
+        take_delivery(delivery);
     }
 }
 
@@ -113,28 +121,22 @@ void Restorer::skip_delivered(Job& job) {
     }
 }
 
-void Restorer::take_deliveries() {
-    std::deque<Delivery> delivered;
-    {
-        const std::lock_guard lock(mutex_);
-        delivered.swap(delivered_);
+void Restorer::take_delivery(Delivery& delivery) {
+    const auto at = std::ranges::find(jobs_, delivery.image,
+                                      [](const auto& job) -> auto& { return job->image; });
+    if (at == jobs_.end() || (*at)->error ||
+        load_latch(delivery.image->memory().latches()[delivery.chunk]) != Latch::kPending) {
+        return;  // Ended, or delivered before: an image may name a chunk in two places.
     }
-    for (Delivery& delivery : delivered) {
-        const auto at = std::ranges::find(jobs_, delivery.image,
-                                          [](const auto& job) -> auto& { return job->image; });
-        if (at == jobs_.end() || (*at)->error) {
-            continue;
-        }
-        Job& job = **at;
-        const loader::ImageChunk& wanted = job.image->index().chunks[delivery.chunk];
-        const auto bytes = job.image->memory().space().subspan(wanted.offset, wanted.bytes);
-        auto good = delivery.outcome ? compare(wanted, bytes) : std::move(delivery.outcome);
-        if (good) {
-            job.times.bytes_fetched += job.image->index().chunks[delivery.chunk].bytes;
-            publish(job, delivery.chunk);
-        } else {
-            fail(job, delivery.chunk, good.error(), "");
-        }
+    Job& job = **at;
+    const loader::ImageChunk& wanted = job.image->index().chunks[delivery.chunk];
+    const auto bytes = job.image->memory().space().subspan(wanted.offset, wanted.bytes);
+    auto good = delivery.outcome ? compare(wanted, bytes) : std::move(delivery.outcome);
+    if (good) {
+        job.times.bytes_fetched += wanted.bytes;
+        publish(job, delivery.chunk);
+    } else {
+        fail(job, delivery.chunk, good.error(), "");
     }
 }
 
@@ -149,8 +151,7 @@ void Restorer::finish_read() {
 }
 
 bool Restorer::start_reads() {
-    take_jobs();
-    take_deliveries();
+    take_queued();
     while (ring_.has_room()) {
         OpenChunk* const chunk = next_to_read();
         if (chunk == nullptr) {

@@ -84,8 +84,8 @@ private:
         std::optional<Error> error;
     };
 
-    void take_jobs();
-    void take_deliveries();
+    void take_queued();
+    void take_delivery(Delivery& delivery);
     // Moves `next_chunk` on to one that is read.
     static void skip_delivered(Job& job);
     // Whether something can be done for a job before a delivery comes.
