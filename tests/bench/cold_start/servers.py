@@ -48,9 +48,10 @@ class Rekindled:
         self.log.close()
         self.folder.cleanup()
 
-    def cli(self, *arguments):
-        done = subprocess.run([self.binaries / "rekindle", "--url", f"http://127.0.0.1:{self.port}",
-                               *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def cli(self, *arguments, url=None):
+        url = url or f"http://127.0.0.1:{self.port}"
+        done = subprocess.run([self.binaries / "rekindle", "--url", url, *arguments],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"rekindle {' '.join(map(str, arguments))}: {done.stderr}")
         return done.stdout
