@@ -73,8 +73,7 @@ Error error_of_object(const json::value& error) {
         return Error{ErrorCode::kInternal, json::serialize(error)};
     }
     const json::object& object = error.as_object();
-    const bool at_fault = text_member(object, "type") == "invalid_request_error";
-    return Error{at_fault ? ErrorCode::kConflict : ErrorCode::kInternal,
+    return Error{error_code_of_event(text_member(object, "type"), text_member(object, "code")),
                  text_member(object, "message")};
 }
 

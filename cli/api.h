@@ -26,7 +26,7 @@ Result<json::object> get_json(HttpClient& client, const std::string& target);
 
 // {"error": {"message", …}} or whatever else came with a status >= 300.
 Error error_of_answer(const HttpResponse& response);
-// The error object of a stream whose status was good; kConflict when the request was at fault.
+// The error object of a stream whose status was good.
 Error error_of_object(const json::value& error);
 
 Result<json::object> parse_object(std::string_view text);

@@ -37,4 +37,16 @@ ErrorCode error_code_of_status(long status) noexcept {
     return status < kServerErrors ? ErrorCode::kConflict : ErrorCode::kInternal;
 }
 
+ErrorCode error_code_of_event(std::string_view type, std::string_view code) noexcept {
+    if (code == "not_found" || code == "model_not_found") {
+        return ErrorCode::kNotFound;
+    }
+    if (code == "no_space") {
+        return ErrorCode::kNoSpace;
+    }
+    const bool refused =
+        type != "server_error" || code == "overloaded" || code == "resource_exhausted";
+    return refused ? ErrorCode::kConflict : ErrorCode::kInternal;
+}
+
 }  // namespace rekindle::cli

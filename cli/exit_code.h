@@ -2,6 +2,8 @@
 #pragma once
 #include "base/result.h"
 
+#include <string_view>
+
 namespace rekindle::cli {
 
 enum ExitCode : int {
@@ -18,5 +20,9 @@ ExitCode exit_code_of(ErrorCode code) noexcept;
 
 // The error code that stands for an HTTP status >= 400 of the daemon.
 ErrorCode error_code_of_status(long status) noexcept;
+
+// The same for an error that came after a good status, in a stream: by its type and code. A worker
+// or a daemon that goes away in the middle of an answer is no refusal.
+ErrorCode error_code_of_event(std::string_view type, std::string_view code) noexcept;
 
 }  // namespace rekindle::cli

@@ -51,4 +51,20 @@ TEST_CASE("each kind of failure has its exit code") {
     CHECK(exit_code_of(ErrorCode::kCancelled) == 130);
 }
 
+TEST_CASE("a failure has the same exit code before and after progress began") {
+    const auto code = [](std::string_view type, std::string_view name) {
+        return exit_code_of(error_code_of_event(type, name));
+    };
+    CHECK(code("invalid_request_error", "not_found") == 3);
+    CHECK(code("invalid_request_error", "model_not_found") == 3);
+    CHECK(code("invalid_request_error", "conflict") == 5);
+    CHECK(code("permission_error", "forbidden") == 5);
+    CHECK(code("insufficient_quota", "insufficient_quota") == 5);
+    CHECK(code("server_error", "overloaded") == 5);
+    CHECK(code("server_error", "resource_exhausted") == 5);
+    CHECK(code("server_error", "unavailable") == 1);  // It was tried, and broke off.
+    CHECK(code("server_error", "corrupt") == 1);
+    CHECK(code("server_error", "no_space") == 1);
+}
+
 }  // namespace rekindle::cli
