@@ -70,7 +70,7 @@ public:
     // Digests of all images, sorted.
     virtual Result<std::vector<std::string>> images() const = 0;
     // A chunk's plain bytes, compared with their SHA-256: for copies and audits, not for serving.
-    // kNotFound, kCorrupt. Blocks on the disk.
+    // kNotFound, kCorrupt. Blocks on the disk. Finding a chunk whole ends its quarantine.
     virtual Result<Mapping> read(const ChunkId& id) const = 0;
     // Punches holes over unreferenced chunks, except those put since the last add_image() or
     // rollback() (a deploy is under way); bytes given back.
@@ -82,8 +82,8 @@ public:
     // What collect() would give back if `images` were removed before; kNotFound when one is not
     // here.
     virtual Result<Garbage> garbage(std::span<const std::string> images) const = 0;
-    // From now on nobody is told where this chunk lies, until it is stored anew or the store is
-    // opened again: for one whose bytes were found damaged.
+    // From now on nobody is told where this chunk lies, until it is stored anew, read() finds it
+    // whole, or the store is opened again: for one whose bytes were found damaged.
     virtual void quarantine(const ChunkId& id) = 0;
     // Bytes of all committed chunks, in whole pages.
     virtual uint64_t stored_bytes() const = 0;

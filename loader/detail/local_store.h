@@ -77,7 +77,8 @@ private:
     mutable std::mutex state_;
     ChunkRecords records_;       // Committed. Written under both mutexes, read under either.
     uint64_t stored_bytes_ = 0;  // Sum over records_, in whole pages. Guarded by state_.
-    std::unordered_set<ChunkId> quarantine_;      // Guarded by state_.
+    // Guarded by state_. Mutable: reading a chunk and finding it whole ends its quarantine.
+    mutable std::unordered_set<ChunkId> quarantine_;
     std::unordered_map<ChunkId, uint32_t> kept_;  // How often. Guarded by state_.
 };
 

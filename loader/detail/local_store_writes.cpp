@@ -59,6 +59,8 @@ Result<Mapping> LocalChunkStore::read(const ChunkId& id) const {
             fmt::format("chunk {} at {} of {} is damaged{}", id.hex(), record->place.offset,
                         packs_->path(record->place.pack), got ? "" : ": " + got.error().message)};
     }
+    const std::lock_guard lock(state_);
+    quarantine_.erase(id);
     return plain;
 }
 

@@ -307,6 +307,21 @@ TEST_CASE("chunks that two images share stay while one of them does") {
     CHECK(store->garbage(std::vector{one.digest, more.digest})->bytes == 28672);
 }
 
+TEST_CASE("a chunk that is read and found whole leaves quarantine") {
+    const test::TempFolder folder;
+    auto store = test::open_store(folder.path());
+    const auto image = deploy_image(*store, kSmall, 1);
+    const auto& chunk = image.chunks[1];
+    const auto place = store->locate(chunk.id).value();
+    store->quarantine(chunk.id);
+    test::flip_stored_bit(folder.path(), place);
+    CHECK_FALSE(store->read(chunk.id).ok());
+    CHECK_FALSE(store->locate(chunk.id).ok());
+    test::flip_stored_bit(folder.path(), place);
+    CHECK(store->read(chunk.id).ok());
+    CHECK(store->locate(chunk.id).ok());
+}
+
 TEST_CASE("a chunk in quarantine is not told of until it is stored anew") {
     const test::TempFolder folder;
     auto store = test::open_store(folder.path());
