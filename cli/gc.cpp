@@ -20,6 +20,12 @@ std::string gc_text(const json::object& report, bool dry_run) {
     for (const std::string& image : images) {
         text += fmt::format("{} sha256:{}\n", dry_run ? "would remove" : "removed", image);
     }
+    for (const std::string& image : text_list(report, "kept")) {
+        text += fmt::format(
+            "kept sha256:{}: it was pulled and waits for its deployment (--pulled "
+            "removes it)\n",
+            image);
+    }
     return text + fmt::format("{} {} no deployment names, {} {}; {} kept\n", images.size(),
                               images.size() == 1 ? "image that" : "images that",
                               format_bytes(count_member(report, "bytes_freed")),
@@ -31,15 +37,18 @@ class Gc final : public Verb {
 public:
     explicit Gc(CLI::App* command) : Verb(command) {
         command->add_flag("--dry-run", dry_run_, "Only tell what would be removed");
+        command->add_flag("--pulled", pulled_, "Also images that were pulled and never deployed");
         command->footer(
-            "Images that a crash left behind, or that were pulled and never deployed, are named by "
-            "no revision of a deployment. What deployments need is never touched.");
+            "Images that a crash left behind are named by no revision of a deployment, and go. One "
+            "that was pulled within the last seven days stays until it is deployed. What "
+            "deployments need is never touched.");
     }
 
     Result<void> run(const VerbContext& context) override {
         HttpClient client(context.endpoint, nullptr);
-        const HttpRequest request{.method = "POST",
-                                  .target = fmt::format("/admin/v1/gc?dry_run={}", dry_run_)};
+        const HttpRequest request{
+            .method = "POST",
+            .target = fmt::format("/admin/v1/gc?dry_run={}&pulled={}", dry_run_, pulled_)};
         const auto answer = send_for_json(client, request);
         if (!answer) {
             return answer.error();
@@ -54,6 +63,7 @@ public:
 
 private:
     bool dry_run_ = false;
+    bool pulled_ = false;
 };
 
 }  // namespace

@@ -53,12 +53,8 @@ const std::string* value_of(const Query& query, std::string_view name) {
     return nullptr;
 }
 
-std::variant<bool, ApiError> read_flag(std::string_view text, std::string_view name, bool unsaid) {
-    auto query = read_query(text, {name});
-    if (auto* refused = std::get_if<ApiError>(&query)) {
-        return std::move(*refused);
-    }
-    const std::string* value = value_of(std::get<Query>(query), name);
+std::variant<bool, ApiError> flag_of(const Query& query, std::string_view name, bool unsaid) {
+    const std::string* value = value_of(query, name);
     if (value == nullptr) {
         return unsaid;
     }
@@ -66,6 +62,30 @@ std::variant<bool, ApiError> read_flag(std::string_view text, std::string_view n
         return invalid_value(std::string(name), fmt::format("{}: must be true or false", name));
     }
     return *value == "true";
+}
+
+std::variant<bool, ApiError> read_flag(std::string_view text, std::string_view name, bool unsaid) {
+    auto query = read_query(text, {name});
+    if (auto* refused = std::get_if<ApiError>(&query)) {
+        return std::move(*refused);
+    }
+    return flag_of(std::get<Query>(query), name, unsaid);
+}
+
+std::variant<GcSpec, ApiError> read_gc(std::string_view text) {
+    auto query = read_query(text, {"dry_run", "pulled"});
+    if (auto* refused = std::get_if<ApiError>(&query)) {
+        return std::move(*refused);
+    }
+    auto dry_run = flag_of(std::get<Query>(query), "dry_run", false);
+    if (auto* refused = std::get_if<ApiError>(&dry_run)) {
+        return std::move(*refused);
+    }
+    auto pulled = flag_of(std::get<Query>(query), "pulled", false);
+    if (auto* refused = std::get_if<ApiError>(&pulled)) {
+        return std::move(*refused);
+    }
+    return GcSpec{.dry_run = std::get<bool>(dry_run), .pulled = std::get<bool>(pulled)};
 }
 
 std::optional<int64_t> whole_number(std::string_view text, int64_t low, int64_t high) {
@@ -123,6 +143,7 @@ std::variant<CoolSpec, ApiError> read_cool(std::string_view text, std::string mo
 json::object gc_json(const GcReport& report) {
     return {{"dry_run", report.dry_run},
             {"images", json::array(report.images.begin(), report.images.end())},
+            {"kept", json::array(report.kept.begin(), report.kept.end())},
             {"bytes_freed", report.bytes_freed},
             {"bytes_kept", report.bytes_kept}};
 }
@@ -165,12 +186,12 @@ Task<> reply_deployment(HttpExchange& exchange, const Result<DeploymentInfo>& in
 // ---- Handlers ----
 
 Task<> collect(HttpExchange& exchange, Upkeep& upkeep) {
-    auto dry_run = read_flag(exchange.request().query, "dry_run", false);
-    if (auto* refused = std::get_if<ApiError>(&dry_run)) {
+    auto spec = read_gc(exchange.request().query);
+    if (auto* refused = std::get_if<ApiError>(&spec)) {
         co_await exchange.reply_error(std::move(*refused));
         co_return;
     }
-    const auto report = co_await upkeep.gc(std::get<bool>(dry_run));
+    const auto report = co_await upkeep.gc(std::get<GcSpec>(spec));
     if (!report) {
         co_await reply_failure(exchange, report.error());
         co_return;

@@ -427,9 +427,12 @@ RequestTimes AnswerStream::times() const {
     const Nanoseconds now = services_.clock.monotonic();
     const Nanoseconds submitted = trace_->worker_at.value_or(now);
     const Nanoseconds first = trace_->first_token_at.value_or(now);
+    Nanoseconds usable = trace_->restored_at.value_or(now);
+    if (trace_->cold_start && trace_->cold_start->check()) {
+        usable = std::max(usable, trace_->cold_start->check()->ended);
+    }
     const Nanoseconds restored =
-        cold_ ? std::clamp(trace_->restored_at.value_or(now), submitted, std::max(submitted, first))
-              : submitted;
+        cold_ ? std::clamp(usable, submitted, std::max(submitted, first)) : submitted;
     RequestTimes times;
     times.queue = submitted - trace_->accepted_at;
     if (trace_->cold_start && trace_->go_at) {

@@ -28,6 +28,16 @@ public:
     // The worker has used every part once, and told so at `now`.
     void computed(const FirstPassFrame& pass, Nanoseconds now);
 
+    struct Stretch {
+        Nanoseconds begun{};
+        Nanoseconds ended{};
+    };
+
+    // The worker's self-check has passed.
+    void checked(Nanoseconds begun, Nanoseconds ended) { check_ = Stretch{begun, ended}; }
+
+    const std::optional<Stretch>& check() const noexcept { return check_; }
+
     // The worker has not told about its parts so far.
     bool empty() const noexcept { return parts_.empty(); }
 
@@ -51,6 +61,7 @@ private:
 
     const Nanoseconds woken_at_;
     std::vector<Part> parts_;
+    std::optional<Stretch> check_;
     snapshot::ChunkArrivals arrivals_;  // Until the parts are known, too.
 };
 

@@ -40,6 +40,8 @@ public:
     void assigned();
     void restored(const snapshot::RestoreTimes& times, uint64_t image_bytes);
     void restore_failed();
+    // Its self-check, which began then, has passed now.
+    void checked(Nanoseconds begun) { cold_trace_->checked(begun, clock_.monotonic()); }
     void token_of(const RequestTrace& trace);
     // The worker used every part of the model for the first time; false when it told so before.
     bool first_pass(const FirstPassFrame& pass);

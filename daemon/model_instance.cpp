@@ -77,6 +77,9 @@ Result<void> ModelInstance::wake() {
     worker_tokens_ = kv_ ? uint64_t{kv_->retained_pages()} * snapshot::kKvPageTokens : 0;
     assigned_.reset();
     wake_error_.reset();
+    const CheckMode always =
+        record_.manifest.verify_on_restore ? CheckMode::kReplay : CheckMode::kNone;
+    check_.expect(check_first_ == CheckMode::kNone ? always : check_first_);
     unasked_ = true;
     auto image = acquire_image(record_.image, &ModelInstance::on_restored);
     if (!image) {
@@ -175,8 +178,9 @@ Result<void> ModelInstance::submit(const std::shared_ptr<AnswerStream>& stream) 
         services_.load_changed();
     }
     const bool first = std::exchange(unasked_, false);
-    stream->submit(*this, sequence, restored_ ? nullptr : watch_.cold_trace());
-    if (first && !restored_) {
+    const bool waits = !restored_ || check_.pending();
+    stream->submit(*this, sequence, waits ? watch_.cold_trace() : nullptr);
+    if (first && waits) {
         services_.watch.last_cold.insert_or_assign(record_.name, stream->trace());
     }
     return {};
@@ -197,7 +201,7 @@ Task<Result<AssignedFrame>> ModelInstance::hold_until(std::shared_ptr<ModelInsta
         co_return woken.error();
     }
     ++holds_;
-    while (!wake_error_ && !(assigned_ && (!restored || (restored_ && draft_.settled())))) {
+    while (!wake_error_ && !(assigned_ && (!restored || (ready() && draft_.settled())))) {
         co_await changed_.wait();
     }
     --holds_;
@@ -213,12 +217,8 @@ Task<Result<AssignedFrame>> ModelInstance::hold_until(std::shared_ptr<ModelInsta
 
 void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times) {
     if (!times) {
-        const Error error = times.error().with_context("model " + record_.name);
-        wake_error_ = error;
         watch_.restore_failed();
-        fail_all(error);
-        changed_.notify();
-        link_->kill();
+        refuse_to_serve(times.error().with_context("model " + record_.name));
         return;
     }
     restored_ = true;
@@ -268,10 +268,14 @@ void ModelInstance::on_assigned(AssignedFrame frame) {
             stream->on_assigned();
         }
         assigned_ = std::move(frame);
+        begin_check();
         changed_.notify();
         return;
     }
-    const Error error{frame.code, fmt::format("model {}: {}", record_.name, frame.error)};
+    refuse_to_serve(Error{frame.code, fmt::format("model {}: {}", record_.name, frame.error)});
+}
+
+void ModelInstance::refuse_to_serve(const Error& error) {
     wake_error_ = error;
     fail_all(error);
     changed_.notify();
@@ -290,21 +294,33 @@ void ModelInstance::on_tokenized(TokenizedFrame frame) {
         return;
     }
     worker_tokens_ += frame.prompt_tokens;
-    if (stream != nullptr) {
+    if (frame.id == InstanceCheck::kSequence) {
+        if (const auto answer = check_.on_tokenized(frame)) {
+            link_->send(*answer);
+        }
+        end_check();
+    } else if (stream != nullptr) {
         stream->on_tokenized(std::move(frame));
+    }
+}
+
+void ModelInstance::on_tokens(TokensFrame frame) {
+    worker_tokens_ += frame.sampled;
+    if (!frame.matched_stop.empty()) {
+        worker_tokens_ += kStepSampledMax - 1;  // It may have sampled beyond the stop string.
+    }
+    if (frame.id == InstanceCheck::kSequence) {
+        check_.on_tokens(frame);
+        end_check();
+    } else if (AnswerStream* stream = find(frame.id)) {
+        stream->on_tokens(std::move(frame));
+        watch_.token_of(*stream->trace());  // Alive: it leaves from a fresh stack.
     }
 }
 
 void ModelInstance::on_frame(Frame frame) {
     if (auto* tokens = std::get_if<TokensFrame>(&frame)) {
-        worker_tokens_ += tokens->sampled;
-        if (!tokens->matched_stop.empty()) {
-            worker_tokens_ += kStepSampledMax - 1;  // It may have sampled beyond the stop string.
-        }
-        if (AnswerStream* stream = find(tokens->id)) {
-            stream->on_tokens(std::move(*tokens));
-            watch_.token_of(*stream->trace());  // Alive: it leaves from a fresh stack.
-        }
+        on_tokens(std::move(*tokens));
     } else if (auto* tokenized = std::get_if<TokenizedFrame>(&frame)) {
         on_tokenized(std::move(*tokenized));
     } else if (auto* assigned = std::get_if<AssignedFrame>(&frame)) {
@@ -322,10 +338,8 @@ void ModelInstance::on_frame(Frame frame) {
             accuse("used its layers for the first time twice");
         }
     } else if (const auto* failed = std::get_if<FailedFrame>(&frame)) {
-        const Error error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)};
-        wake_error_ = error;
-        fail_all(error);
-        link_->kill();
+        refuse_to_serve(
+            Error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)});
     } else if (!std::holds_alternative<HelloFrame>(frame)) {
         accuse("sent a frame that only rekindled sends");
     }
@@ -333,7 +347,7 @@ void ModelInstance::on_frame(Frame frame) {
 
 void ModelInstance::on_end(const Error& reason) {
     const auto ended = std::exchange(link_, nullptr);
-    const bool was_warm = assigned_ && restored_ && draft_.settled();
+    const bool was_warm = ready() && draft_.settled();
     draft_.reset();
     kv_.reset();  // Nobody knows what a worker that failed has written, nor what made it fail.
     if (services_.retained_disk != nullptr) {
@@ -353,6 +367,7 @@ void ModelInstance::on_end(const Error& reason) {
     if (!was_warm) {
         wake_error_ = wake_error_ ? wake_error_ : std::optional<Error>(reason);
     }
+    check_.abandon();
     changed_.notify();
     // From a fresh stack: a retry takes a new worker, and this one is still in its own callback.
     asio::post(services_.context,
@@ -391,7 +406,9 @@ void ModelInstance::send_frame(const Frame& frame) {
         if (requests_now().may_sample <= 1) {
             watch_.work_given();  // To a worker that had nothing to sample.
         }
-        link_->send(frame);
+        if (!check_.hold(frame)) {
+            link_->send(frame);
+        }
     }
 }
 
@@ -443,6 +460,7 @@ void ModelInstance::cool() {
     services_.pool.dismiss(std::exchange(link_, nullptr));
     draft_.reset();
     watch_.worker_ended();
+    check_.abandon();
     ++generation_;
     retain();
 }
@@ -501,7 +519,7 @@ Task<> ModelInstance::stay_warm(std::shared_ptr<ModelInstance> self) {
     scheduler::RestartBackoff backoff({});
     Nanoseconds warmed_at = services_.clock.monotonic();
     while (!self->ended_) {
-        if (link_ != nullptr && assigned_ && restored_) {
+        if (link_ != nullptr && ready()) {
             co_await changed_.wait();
             if (link_ == nullptr && services_.clock.monotonic() - warmed_at < kSteady) {
                 backoff.failed(services_.clock.monotonic(), /*spread=*/0);
@@ -535,7 +553,7 @@ RequestsNow ModelInstance::requests_now() const {
     RequestsNow now;
     for (const auto& [sequence, stream] : streams_) {
         ++(stream->running() ? now.running : now.waiting);
-        now.may_sample += stream->may_sample() ? 1 : 0;
+        now.may_sample += stream->may_sample() && !check_.pending() ? 1 : 0;
     }
     return now;
 }
@@ -544,7 +562,7 @@ void ModelInstance::describe(DeploymentInfo& info) const {
     info.active_requests = active();
     info.worker_pid = link_ == nullptr ? 0 : link_->pid();
     const bool in_memory = services_.tier.resident(record_.image);
-    info.restoring = link_ != nullptr && !restored_;
+    info.restoring = link_ != nullptr && (!restored_ || check_.pending());
     info.tier = link_ != nullptr ? "worker" : (in_memory ? "memory" : "disk");
     info.resident_bytes = in_memory || link_ != nullptr ? record_.image_bytes : 0;
     info.resident_bytes += retained_bytes();

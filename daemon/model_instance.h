@@ -8,9 +8,11 @@
 #include "base/clock.h"
 #include "daemon/answer_stream.h"
 #include "daemon/catalog.h"
+#include "daemon/instance_check.h"
 #include "daemon/instance_draft.h"
 #include "daemon/instance_watch.h"
 #include "daemon/retained_disk.h"
+#include "daemon/self_check_store.h"
 #include "daemon/worker_link.h"
 #include "daemon/worker_pool.h"
 #include "scheduler/scale/keep_alive.h"
@@ -33,6 +35,7 @@ struct InstanceServices {
     WorkerPool& pool;
     snapshot::HostTier& tier;
     Watch& watch;
+    SelfCheckStore& checks;
     // Frees memory by cooling the instance that was idle longest, once its worker is reaped; false
     // when none is idle.
     std::function<bool()> make_room;
@@ -76,6 +79,8 @@ public:
     // Hands the request to its worker, waking the model if it has none. On an error the stream was
     // not taken.
     Result<void> submit(const std::shared_ptr<AnswerStream>& stream);
+    // Its first worker is checked so, whatever the manifest says; before it is woken.
+    void check_first(CheckMode mode) { check_first_ = mode; }
     // Wakes the model and waits until its image is whole and its worker has accepted it.
     Task<Result<AssignedFrame>> warm(std::shared_ptr<ModelInstance> self);
     // As warm(), without waiting for the image.
@@ -141,6 +146,14 @@ private:
     void on_draft_restored(Result<snapshot::RestoreTimes> times);
     void on_assigned(AssignedFrame frame);
     void on_tokenized(TokenizedFrame frame);
+    void on_tokens(TokensFrame frame);
+    // What the worker is, and what it says, must be so before it serves.
+    bool ready() const noexcept { return assigned_ && restored_ && !check_.pending(); }
+    void begin_check();
+    void end_check();
+    void keep_check(const SelfCheck& check);
+    Error check_error(const Error& error) const;
+    void refuse_to_serve(const Error& error);
     void became_idle();
     void retain();
     // Makes the KV memory, and says whether its pages are on their way from disk.
@@ -166,6 +179,8 @@ private:
     uint64_t generation_ = 0;     // Of wakes: callbacks of an earlier one are ignored.
     bool restored_ = false;
     std::optional<AssignedFrame> assigned_;
+    CheckMode check_first_ = CheckMode::kNone;
+    InstanceCheck check_;
     std::optional<Error> wake_error_;
     std::optional<Nanoseconds> idle_since_;
     InstanceWatch watch_;

@@ -187,7 +187,9 @@ Task<Result<DeploymentInfo>> NodeImpl::deploy_locked(const DeploySpec* spec, Uni
         co_await forget_unused(record->image);
         co_return facts.error();
     }
-    auto info = co_await publish(std::move(record).value(), std::move(on_progress));
+    // What came from a file is taken for what it should be; an image that was here is compared.
+    const CheckMode check = stored ? CheckMode::kReplay : CheckMode::kRecord;
+    auto info = co_await publish(std::move(record).value(), check, std::move(on_progress));
     co_return info;
 }
 
@@ -204,22 +206,25 @@ Task<Result<DeploymentInfo>> NodeImpl::rollback(std::string name, std::string re
         end_change();
         co_return record.error();
     }
-    auto info = co_await publish(std::move(record).value(), [](const DeployProgress&) {});
+    auto info = co_await publish(std::move(record).value(), CheckMode::kReplay,
+                                 [](const DeployProgress&) {});
     end_change();
     co_return info;
 }
 
 // A revision is live only after a worker has accepted its image; the one before it answers until
 // then, and then finishes what it has begun.
-Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgress on_progress) {
+Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, CheckMode check,
+                                               OnProgress on_progress) {
     const auto now = std::chrono::duration_cast<std::chrono::seconds>(services_.clock.wall());
     record.created_unix_s = now.count();
     const std::vector<std::string> images = images_of(catalog_.find(record.name));
     on_progress(DeployProgress{"check", 0, 1});
     auto candidate = make_instance(record);
-    // Of an image that is still on its way, weights are not waited for.
-    auto warming =
-        is_arriving(record.image) ? candidate->accept(candidate) : candidate->warm(candidate);
+    // Of an image that is still on its way, weights are not waited for, and nothing is recorded.
+    const bool arriving = is_arriving(record.image);
+    candidate->check_first(arriving ? CheckMode::kNone : check);
+    auto warming = arriving ? candidate->accept(candidate) : candidate->warm(candidate);
     auto assigned = co_await std::move(warming);
     if (assigned && candidate->draft_error()) {
         assigned = *candidate->draft_error();
@@ -236,6 +241,7 @@ Task<Result<DeploymentInfo>> NodeImpl::publish(DeploymentRecord record, OnProgre
         co_await forget_unused(record.image);
         co_return assigned.error();
     }
+    pulled_.remove(record.image);
     candidate->set_context_max(record.context_max);
     on_progress(DeployProgress{"check", 1, 1});
     auto& slot = instances_[record.name];
@@ -294,10 +300,16 @@ Task<> NodeImpl::retire(std::shared_ptr<ModelInstance> instance, std::vector<std
 
 // Of a deployment that failed: its first fault is the one to report.
 Task<> NodeImpl::forget_unused(std::string image) {
-    if (!catalog_.uses_image(image)) {
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(services_.clock.wall());
+    if (!catalog_.uses_image(image) && !pulled_.kept(image, now)) {
         auto forgotten = co_await forget_image(std::move(image));
         static_cast<void>(forgotten);
     }
+}
+
+void NodeImpl::forget_marks(const std::string& image) {
+    checks_.remove(image);
+    pulled_.remove(image);
 }
 
 Task<Result<void>> NodeImpl::forget_image(std::string digest) {
@@ -317,6 +329,7 @@ Task<Result<void>> NodeImpl::forget_image(std::string digest) {
     if (!freed) {
         co_return freed.error();
     }
+    forget_marks(digest);
     log_info("image_removed", {{"image", digest}, {"bytes_freed", *freed}});
     co_return Result<void>();
 }

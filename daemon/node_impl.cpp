@@ -1,5 +1,6 @@
 #include "daemon/node_impl.h"
 
+#include "base/async/spawn.h"
 #include "base/log.h"
 
 #include <fmt/format.h>
@@ -31,6 +32,8 @@ NodeImpl::NodeImpl(NodeServices services, Config config, Catalog catalog)
       pool_({services_.context, gate_, services_.clock, services_.timers, services_.launcher},
             config_.spare_workers),
       watch_(services_.clock),
+      checks_(services_.folder.at("checks")),
+      pulled_(services_.folder.at("pulled")),
       ledger_({services_.ledger, services_.context, services_.clock, watch_}),
       marks_(services_.context, ledger_),
       scale_limits_{.idle_default = config_.idle,
@@ -57,6 +60,8 @@ Result<void> NodeImpl::start() {
             keep_warm(instance);
         }
         prepare_memory();
+        auto preloading = preload_models();
+        static_cast<void>(spawn(services_.context, "preload", gate_, std::move(preloading)));
     }
     return started;
 }
@@ -67,6 +72,7 @@ std::shared_ptr<ModelInstance> NodeImpl::make_instance(const DeploymentRecord& r
                               .pool = pool_,
                               .tier = services_.tier,
                               .watch = watch_,
+                              .checks = checks_,
                               .make_room = [this] { return cool_longest_idle(); },
                               .became_idle = [this] { schedule_cooling(); },
                               .load_changed = [this] { grant_cores(); },
@@ -299,6 +305,7 @@ Task<Result<std::unique_ptr<GenerateStream>>> NodeImpl::admit(GenerateRequest re
         if (!woken) {
             co_return woken.error();
         }
+        wake_others(*instance);
     }
     auto stream = std::make_shared<AnswerStream>(
         AnswerServices{services_.context, services_.clock, ledger_, marks_, watch_},

@@ -16,7 +16,9 @@
 #include "daemon/model_bench.h"
 #include "daemon/model_instance.h"
 #include "daemon/node.h"
+#include "daemon/pulled_images.h"
 #include "daemon/retained_disk.h"
+#include "daemon/self_check_store.h"
 #include "daemon/tenant_salts.h"
 #include "daemon/upkeep.h"
 #include "daemon/worker_pool.h"
@@ -95,7 +97,7 @@ public:
 
     void refresh_metrics() override;
 
-    Task<Result<GcReport>> gc(bool dry_run) override;
+    Task<Result<GcReport>> gc(GcSpec spec) override;
     Task<Result<std::unique_ptr<VerifyStream>>> verify(VerifySpec spec) override;
     Task<Result<DeploymentInfo>> warm(std::string model, bool wait) override;
     Task<Result<DeploymentInfo>> cool(CoolSpec spec) override;
@@ -124,7 +126,14 @@ private:
     // Deployments with a revision of this image.
     std::vector<std::string> models_of(const std::string& image) const;
     std::vector<std::string> unnamed_images(const std::vector<std::string>& images) const;
+    // What was noted about an image that is no more.
+    void forget_marks(const std::string& image);
     // ---- node_tiers.cpp ----
+    // Reads into memory what manifests want there, one after the other, as far as memory reaches.
+    Task<> preload_models();
+    Task<Result<void>> preload(const DeploymentRecord* record);
+    // Wakes the models that are wanted with this one, as far as there is room.
+    void wake_others(const ModelInstance& instance);
     Result<std::shared_ptr<ModelInstance>> instance_of(const std::string& model) const;
     Task<> finish_warming(std::shared_ptr<ModelInstance> instance);
     Task<bool> unused_within(std::shared_ptr<ModelInstance> instance,
@@ -173,7 +182,8 @@ private:
     void end_change();
     Task<Result<DeploymentInfo>> deploy_locked(const DeploySpec* spec, UniqueFd source,
                                                OnProgress on_progress);
-    Task<Result<DeploymentInfo>> publish(DeploymentRecord record, OnProgress on_progress);
+    Task<Result<DeploymentInfo>> publish(DeploymentRecord record, CheckMode check,
+                                         OnProgress on_progress);
     Task<> retire(std::shared_ptr<ModelInstance> instance, std::vector<std::string> images);
     void keep_warm(const std::shared_ptr<ModelInstance>& instance);
     // Memory for the largest image that a request may bring back.
@@ -195,6 +205,8 @@ private:
     std::unique_ptr<RetainedDisk> retained_disk_;  // Null: they stay in memory alone.
     WorkerPool pool_;
     Watch watch_;
+    SelfCheckStore checks_;
+    const PulledImages pulled_;
     MeteredLedger ledger_;
     MarkBatch marks_;
     std::map<std::string, std::shared_ptr<ModelInstance>> instances_;

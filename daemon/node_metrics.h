@@ -63,6 +63,7 @@ struct RekindleMetrics {
 
     Histogram& cold_start;
     Counter& restores;
+    Counter& self_checks;
     Counter& restore_bytes;
     Counter& weights_wait;
     Histogram& step_seconds;

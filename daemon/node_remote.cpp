@@ -152,11 +152,16 @@ Result<TransferInfo> NodeImpl::begin_arrival(const remote::RemoteImage& image,
 Task<Result<TransferInfo>> NodeImpl::pull(TransferSpec spec, OnProgress on_progress) {
     remote::RemotePlace place{spec.remote, remote_context(), until_left(spec.cancelled)};
     auto told = posted(services_.context, std::move(on_progress), "pull");
-    auto work = [this, &store = services_.store, what = spec.what, place = std::move(place),
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(services_.clock.wall());
+    // Marked before its first chunk comes: a collection that runs beside the pull lets it be.
+    auto work = [this, now, &store = services_.store, what = spec.what, place = std::move(place),
                  told = std::move(told), serve = spec.serve]() -> Result<TransferInfo> {
         auto image = remote::find_image(place, what);
         if (!image) {
             return std::move(image).error();
+        }
+        if (auto marked = pulled_.add(image->digest, now); !marked) {
+            return std::move(marked).error();
         }
         if (serve) {
             return begin_arrival(*image, place.address);

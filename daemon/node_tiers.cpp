@@ -1,12 +1,17 @@
 // Models moved by hand: into a worker, out of it, out of memory.
+#include "base/async/event.h"
 #include "base/async/spawn.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "daemon/node_impl.h"
 
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace rekindle::daemon {
 namespace {
@@ -44,6 +49,81 @@ void NodeImpl::prepare_memory() {
     services_.tier.prepare(largest);
 }
 
+void NodeImpl::wake_others(const ModelInstance& instance) {
+    for (const std::string& name : instance.record().manifest.wakes) {
+        const auto other = instance_of(name);  // It may not be deployed so far.
+        if (!other || (*other)->has_worker()) {
+            continue;
+        }
+        const auto room = make_worker_room();
+        if (!room) {
+            log_warning("not_woken", {{"model", name},
+                                      {"with", instance.record().name},
+                                      {"reason", room.error().message}});
+            continue;
+        }
+        auto finishing = finish_warming(*other);
+        static_cast<void>(spawn(services_.context, "wake_" + name, gate_, std::move(finishing)));
+    }
+}
+
+Task<> NodeImpl::preload_models() {
+    std::vector<DeploymentRecord> wanted;
+    for (const DeploymentEntry& entry : catalog_.entries()) {
+        if (entry.current.manifest.preload && !entry.current.manifest.min_warm) {
+            wanted.push_back(entry.current);
+        }
+    }
+    for (const DeploymentRecord& record : wanted) {
+        if (draining_) {
+            co_return;
+        }
+        const auto preloaded = co_await preload(&record);
+        if (!preloaded) {
+            log_warning("preload_failed",
+                        {{"model", record.name}, {"reason", preloaded.error().message}});
+        }
+    }
+}
+
+// Never at the cost of what is in memory already.
+Task<Result<void>> NodeImpl::preload(const DeploymentRecord* record) {
+    const uint64_t held = services_.tier.resident_bytes();
+    if (held + record->image_bytes > config_.host_memory_bytes) {
+        co_return Error{ErrorCode::kResourceExhausted,
+                        fmt::format("its image of {} does not fit beside the {} of host memory "
+                                    "that is in use of {}: raise --host-memory",
+                                    format_bytes(record->image_bytes), format_bytes(held),
+                                    format_bytes(config_.host_memory_bytes))};
+    }
+    // Shared with the loader's callback, which comes on another thread.
+    struct Arrival {
+        explicit Arrival(asio::io_context& context) : changed(context) {}
+        std::optional<Result<void>> result;
+        Event changed;
+    };
+    const auto arrival = std::make_shared<Arrival>(services_.context);
+    auto image = services_.tier.acquire(
+        record->image,
+        [arrival, &context = services_.context](const Result<snapshot::RestoreTimes>& times) {
+            const auto done = times ? Result<void>() : Result<void>(times.error());
+            asio::post(context, [arrival, done] {
+                arrival->result = done;
+                arrival->changed.notify();
+            });
+        });
+    if (!image) {
+        co_return image.error();
+    }
+    while (!arrival->result) {
+        co_await arrival->changed.wait();
+    }
+    if (*arrival->result) {
+        log_info("model_preloaded", {{"model", record->name}, {"bytes", record->image_bytes}});
+    }
+    co_return *arrival->result;
+}
+
 Task<> NodeImpl::finish_warming(std::shared_ptr<ModelInstance> instance) {
     const auto warmed = co_await instance->warm(instance);
     if (!warmed) {
@@ -70,6 +150,7 @@ Task<Result<DeploymentInfo>> NodeImpl::warm(std::string model, bool wait) {
         if (!begun) {
             co_return begun.error();
         }
+        wake_others(*instance);
     }
     if (!wait) {
         auto finishing = finish_warming(instance);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <set>
@@ -202,7 +203,7 @@ std::vector<std::string> NodeImpl::unnamed_images(const std::vector<std::string>
     return unnamed;
 }
 
-Task<Result<GcReport>> NodeImpl::gc(bool dry_run) {
+Task<Result<GcReport>> NodeImpl::gc(GcSpec spec) {
     const auto begun = co_await begin_change();  // No deployment stores chunks meanwhile.
     if (!begun) {
         co_return begun.error();
@@ -212,7 +213,18 @@ Task<Result<GcReport>> NodeImpl::gc(bool dry_run) {
         end_change();
         co_return images.error();
     }
-    GcReport report{.dry_run = dry_run, .images = unnamed_images(*images)};
+    const bool dry_run = spec.dry_run;
+    GcReport report{.dry_run = dry_run, .images = unnamed_images(*images), .kept = {}};
+    if (!spec.pulled) {
+        const auto now = std::chrono::duration_cast<std::chrono::seconds>(services_.clock.wall());
+        for (const std::string& image : report.images) {
+            if (pulled_.kept(image, now)) {
+                report.kept.push_back(image);
+            }
+        }
+        std::erase_if(report.images,
+                      [&](const std::string& image) { return pulled_.kept(image, now); });
+    }
     uint64_t retained = 0;  // Of revisions that are not served any more.
     if (retained_disk_ != nullptr) {
         retained = retained_disk_->garbage_bytes(revisions());
@@ -245,6 +257,9 @@ Task<Result<GcReport>> NodeImpl::gc(bool dry_run) {
     report.bytes_freed = *freed + retained;
     report.bytes_kept = services_.store.stored_bytes() - (dry_run ? *freed : 0);
     if (!dry_run) {
+        for (const std::string& image : report.images) {
+            forget_marks(image);
+        }
         log_info("collected", {{"images", report.images.size()}, {"bytes_freed", *freed}});
     }
     co_return report;

@@ -37,6 +37,10 @@ json::array phases_of(const RequestTrace& trace) {
         phases.add("assign", trace.worker_at, trace.assigned_at);
         phases.add("restore", trace.worker_at, trace.restored_at);
     }
+    if (trace.cold_start && trace.cold_start->check()) {
+        phases.add("self-check", trace.cold_start->check()->begun,
+                   trace.cold_start->check()->ended);
+    }
     phases.add("tokenize", trace.worker_at, trace.tokenized_at);
     phases.add("gate 2", trace.tokenized_at, trace.go_at);
     phases.add("prefill", trace.go_at, trace.first_token_at);

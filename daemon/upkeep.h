@@ -15,9 +15,15 @@
 
 namespace rekindle::daemon {
 
+struct GcSpec {
+    bool dry_run = false;
+    bool pulled = false;  // Also images that were pulled lately and that nothing names so far.
+};
+
 struct GcReport {
     bool dry_run = false;
-    std::vector<std::string> images;  // Digests of those that no revision names, sorted.
+    std::vector<std::string> images;  // Digests of those that go, sorted.
+    std::vector<std::string> kept;    // Digests of those that stay, for they were pulled lately.
     uint64_t bytes_freed = 0;         // On disk; of a dry run: that would be.
     uint64_t bytes_kept = 0;
 };
@@ -71,8 +77,9 @@ class Upkeep {
 public:
     virtual ~Upkeep() = default;
 
-    // Removes images that no revision names, and chunks that no image names.
-    virtual Task<Result<GcReport>> gc(bool dry_run) = 0;
+    // Removes images that no revision names (pulled ones after kPulledKept, or when asked), and
+    // chunks that no image names.
+    virtual Task<Result<GcReport>> gc(GcSpec spec) = 0;
     // Reads chunks again and compares them with their SHA-256. Those that differ are in quarantine
     // from then on. kNotFound for a model that is none, kConflict while another check runs.
     virtual Task<Result<std::unique_ptr<VerifyStream>>> verify(VerifySpec spec) = 0;

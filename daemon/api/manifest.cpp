@@ -229,6 +229,9 @@ Manifest manifest_of(const Values& values) {
     manifest.kv_type = *typed.text("runtime.kv_type");
     manifest.speculation = typed.flag("runtime.speculation");
     manifest.draft = typed.text("runtime.draft").value_or("");
+    manifest.verify_on_restore = typed.flag("runtime.verify_on_restore");
+    manifest.preload = typed.flag("scale.preload");
+    manifest.wakes = typed.texts("scale.wakes");
     manifest.min_warm = *typed.count("scale.min_warm") > 0;
     manifest.idle = typed.duration("scale.idle");
     manifest.queue = typed.count("admission.queue");

@@ -40,9 +40,12 @@ struct Manifest {
     std::string kv_type;               // One of kv_types().
     bool speculation = true;
     std::string draft;  // As written: a deployment's name, or rekindle://sha256:…; empty: none.
+    bool verify_on_restore = false;
     // scale
     bool min_warm = false;
     std::optional<std::chrono::milliseconds> idle;  // Nothing: the node's.
+    bool preload = false;
+    std::vector<std::string> wakes;
     // admission
     std::optional<uint32_t> queue;  // Nothing: the node's limit.
     std::optional<std::chrono::milliseconds> max_wait;

@@ -51,6 +51,9 @@ constexpr std::array kFields{
     ManifestField{"runtime.speculation", Kind::kBoolean, 0, 0, "true",
                   "Guess the next tokens and compute several in one step, where that pays. Never "
                   "changes a token."},
+    ManifestField{"runtime.verify_on_restore", Kind::kBoolean, 0, 0, "false",
+                  "Compare a few log-probabilities with those of the deployment before a restored "
+                  "model serves."},
     ManifestField{
         "runtime.draft", Kind::kDraft, 0, 0, "",
         "A smaller model of the same vocabulary that guesses tokens for this one: the "
@@ -65,6 +68,11 @@ constexpr std::array kFields{
     ManifestField{"scale.max", Kind::kInteger, 1, 1, "1", "Workers of this model."},
     ManifestField{"scale.idle", Kind::kDuration, 0, 0, kAuto,
                   "Scale to zero after this time without a request; auto: the node's."},
+    ManifestField{"scale.preload", Kind::kBoolean, 0, 0, "false",
+                  "Read into memory when the node starts, so that the first request finds it "
+                  "there."},
+    ManifestField{"scale.wakes", Kind::kNames, 0, 0, "[]",
+                  "Models that are woken with this one, for who asks it asks them next."},
     later("scale.max_idle_cost_per_hour"),
     later("scale.priority"),
 

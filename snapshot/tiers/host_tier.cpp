@@ -93,6 +93,7 @@ public:
 
     Result<std::shared_ptr<ResidentImage>> acquire(const std::string& digest, Done done) override;
     Result<void> evict(const std::string& digest) override;
+    void drop(const std::string& digest) override;
 
     bool resident(const std::string& digest) const override {
         const std::lock_guard lock(mutex_);
@@ -283,6 +284,16 @@ Result<void> LocalHostTier::evict(const std::string& digest) {
     victim = std::move(at->second.image);
     entries_.erase(at);
     return {};
+}
+
+void LocalHostTier::drop(const std::string& digest) {
+    std::shared_ptr<HostImage> dropped;  // Destroyed outside of the lock, if nobody holds it.
+    const std::lock_guard lock(mutex_);
+    const auto at = entries_.find(digest);
+    if (at != entries_.end() && at->second.image->complete()) {
+        dropped = std::move(at->second.image);
+        entries_.erase(at);
+    }
 }
 
 void LocalHostTier::finish(std::shared_ptr<HostImage> image, const Result<RestoreTimes>& result) {

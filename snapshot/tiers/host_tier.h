@@ -89,6 +89,9 @@ public:
                                                            Done done) = 0;
     // Drops a resident image that nobody holds. kConflict while it is held.
     virtual Result<void> evict(const std::string& digest) = 0;
+    // The next acquire reads the image from disk again, whoever holds it now: for one whose bytes
+    // in memory are not to be trusted. Nothing when it is not whole.
+    virtual void drop(const std::string& digest) = 0;
     virtual bool resident(const std::string& digest) const = 0;
     virtual uint64_t resident_bytes() const = 0;
     // Of extents that no image holds, and of what is made ahead of need.

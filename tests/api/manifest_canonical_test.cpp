@@ -51,8 +51,10 @@ TEST_CASE("two ways to write the same thing are one revision") {
 TEST_CASE("a default that is written out is no other revision than one that is left out") {
     for (const char* text :
          {"aliases: []\n", "runtime: {quantize: none}\n",
-          "runtime: {max_batch: 64, kv: auto, kv_type: f16, speculation: true}\n",
-          "scale: {min_warm: 0, max: 1, idle: auto}\n", "price: {currency: USD}\n",
+          "runtime: {max_batch: 64, kv: auto, kv_type: f16, speculation: true,\n"
+          "          verify_on_restore: false}\n",
+          "scale: {min_warm: 0, max: 1, idle: auto, preload: false, wakes: []}\n",
+          "price: {currency: USD}\n",
           "price: {per_mtok: {input: \"0.00\", reasoning: output}, cold_start: free}\n",
           "strip: []\n", "tags: {}\n", "force: {}\n"}) {
         CHECK(canonical(text) == canonical(""));
@@ -62,8 +64,9 @@ TEST_CASE("a default that is written out is no other revision than one that is l
 TEST_CASE("whatever a person chose differently is another revision") {
     for (const char* text :
          {"aliases: [x]\n", "runtime: {context: 5}\n", "runtime: {kv_type: q8_0}\n",
-          "scale: {min_warm: 1}\n", "price: {currency: EUR}\n", "defaults: {seed: 0}\n",
-          "strip: [n]\n", "admission: {queue: 0}\n", "tags: {a: b}\n"}) {
+          "scale: {min_warm: 1}\n", "scale: {preload: true}\n", "scale: {wakes: [x]}\n",
+          "runtime: {verify_on_restore: true}\n", "price: {currency: EUR}\n",
+          "defaults: {seed: 0}\n", "strip: [n]\n", "admission: {queue: 0}\n", "tags: {a: b}\n"}) {
         CHECK(canonical(text) != canonical(""));
     }
     const auto manifest = parse_manifest("rekindle: 1\nname: small\nmodel: m\n");

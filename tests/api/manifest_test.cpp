@@ -49,6 +49,9 @@ TEST_CASE("two lines beside the version are a whole manifest") {
     CHECK(manifest->price_output == "0");
     CHECK_FALSE(manifest->idle);
     CHECK_FALSE(manifest->min_warm);
+    CHECK_FALSE(manifest->verify_on_restore);
+    CHECK_FALSE(manifest->preload);
+    CHECK(manifest->wakes.empty());
 }
 
 TEST_CASE("every field that takes effect is read, from YAML as from JSON") {
@@ -58,8 +61,8 @@ TEST_CASE("every field that takes effect is read, from YAML as from JSON") {
         std::string(64, 'b') +
         "\n"
         "runtime: {quantize: none, context: 4096, max_batch: 32, kv: 512MiB, kv_type: q8_0,\n"
-        "          speculation: false}\n"
-        "scale: {min_warm: 1, max: 1, idle: 300s}\n"
+        "          speculation: false, verify_on_restore: true}\n"
+        "scale: {min_warm: 1, max: 1, idle: 300s, preload: true, wakes: [embedder]}\n"
         "admission: {queue: 8, max_wait: 30s, max_tokens: 1024}\n"
         "price:\n"
         "  currency: EUR\n"
@@ -78,6 +81,9 @@ TEST_CASE("every field that takes effect is read, from YAML as from JSON") {
     CHECK(yaml->kv_bytes == 512ULL << 20);
     CHECK(yaml->kv_type == "q8_0");
     CHECK(yaml->min_warm);
+    CHECK(yaml->verify_on_restore);
+    CHECK(yaml->preload);
+    CHECK(yaml->wakes == std::vector<std::string>{"embedder"});
     CHECK(yaml->idle == std::chrono::minutes(5));
     CHECK(yaml->queue == 8);
     CHECK(yaml->max_wait == std::chrono::seconds(30));

@@ -301,6 +301,31 @@ def test_a_disk_that_fills_up_while_pulling(tmp_path, little_disk, model_file, g
         assert two.json("gc")["bytes_kept"] == before
 
 
+def test_a_pulled_image_waits_for_its_deployment(tmp_path, model_file):
+    place = tmp_path / "place"
+    with Daemon(tmp_path / "one") as one, Daemon(tmp_path / "two") as two:
+        one.deploy(model_file, "small")
+        image = one.json("push", "small", place)["image"].removeprefix("sha256:")
+        assert two.cli("pull", place, "small", "--no-deploy").code == 0
+        two.stop()
+        two.start()
+        kept = two.json("gc")
+        assert (kept["images"], kept["kept"], kept["bytes_freed"]) == ([], [image], 0)
+        assert f"kept sha256:{image}" in two.cli("gc").stdout
+        assert two.json("pull", place, "small")["chunks_moved"] == 0  # Nothing was lost.
+        assert answer(two)
+        assert two.json("gc")["kept"] == []  # It is deployed.
+        assert two.cli("undeploy", "small").code == 0
+        assert two.cli("pull", place, "small", "--no-deploy").code == 0
+        assert two.json("gc", "--pulled", "--dry-run")["images"] == [image]
+        assert two.json("gc", "--pulled")["bytes_freed"] > 90e6
+        mark = two.data / "pulled" / image
+        assert not mark.exists()
+        assert two.cli("pull", place, "small", "--no-deploy").code == 0
+        mark.write_text(str(int(mark.read_text()) - 7 * 86400))
+        assert two.json("gc")["images"] == [image]  # A week has passed.
+
+
 def test_a_wrong_name_record_is_refused(tmp_path, small):
     place = tmp_path / "place"
     (place / "names").mkdir(parents=True)

@@ -90,6 +90,18 @@ def test_a_flipped_bit_is_found_refused_and_repaired(small, model_file):
     assert ask(small) == right
 
 
+def test_a_chunk_that_is_whole_again_leaves_quarantine(small):
+    right = ask(small)
+    small.wait_idle("small")
+    assert small.cli("cool", "small", "--to", "disk").code == 0
+    flip_bit(small, 50_000_000)
+    assert small.cli("verify", "small", "--share", "100").code == 1
+    flip_bit(small, 50_000_000)  # As when a loose cable is plugged in again.
+    assert small.cli("run", "small", "Hi").code != 0
+    assert small.json("verify", "--share", "100")["faults"] == []
+    assert ask(small) == right
+
+
 def test_answers_go_on_while_the_disk_is_read(small):
     stream = Stream(small, max_tokens=200)
     assert small.json("verify", "--share", "50")["faults"] == []

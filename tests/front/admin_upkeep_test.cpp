@@ -27,12 +27,15 @@ TEST_CASE("a collection tells what it removed, a dry run what it would") {
     FrontFixture front;
     const Answer done = ask(front, "/admin/v1/gc");
     CHECK(done.status == 200);
-    CHECK(done.body ==
-          R"({"gc":{"dry_run":false,"images":["aa","bb"],"bytes_freed":4096,"bytes_kept":8192}})");
+    CHECK(done.body == R"({"gc":{"dry_run":false,"images":["aa","bb"],"kept":["cc"],)"
+                       R"("bytes_freed":4096,"bytes_kept":8192}})");
     CHECK(last_seen(front) == "gc");
     CHECK(ask(front, "/admin/v1/gc?dry_run=true").status == 200);
     CHECK(last_seen(front) == "gc dry");
+    CHECK(ask(front, "/admin/v1/gc?pulled=true").status == 200);
+    CHECK(last_seen(front) == "gc pulled");
     CHECK(ask(front, "/admin/v1/gc?dry_run=maybe").error_param() == "dry_run");
+    CHECK(ask(front, "/admin/v1/gc?pulled=1").error_param() == "pulled");
     CHECK(ask(front, "/admin/v1/gc?force=true").error_param() == "force");
     front.upkeep.error = Error{ErrorCode::kUnavailable, "this node is shutting down"};
     CHECK(ask(front, "/admin/v1/gc").status == 503);

@@ -34,13 +34,16 @@ DeploymentInfo moved(std::string name, std::string tier) {
 
 }  // namespace
 
-Task<Result<GcReport>> FakeUpkeep::gc(bool dry_run) {
-    seen.emplace_back(dry_run ? "gc dry" : "gc");
+Task<Result<GcReport>> FakeUpkeep::gc(GcSpec spec) {
+    seen.push_back(fmt::format("gc{}{}", spec.dry_run ? " dry" : "", spec.pulled ? " pulled" : ""));
     if (error) {
         co_return *error;
     }
-    co_return GcReport{
-        .dry_run = dry_run, .images = {"aa", "bb"}, .bytes_freed = 4096, .bytes_kept = 8192};
+    co_return GcReport{.dry_run = spec.dry_run,
+                       .images = {"aa", "bb"},
+                       .kept = {"cc"},
+                       .bytes_freed = 4096,
+                       .bytes_kept = 8192};
 }
 
 Task<Result<std::unique_ptr<VerifyStream>>> FakeUpkeep::verify(VerifySpec spec) {

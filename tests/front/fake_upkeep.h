@@ -11,7 +11,7 @@ namespace rekindle::daemon {
 
 class FakeUpkeep final : public Upkeep {
 public:
-    Task<Result<GcReport>> gc(bool dry_run) override;
+    Task<Result<GcReport>> gc(GcSpec spec) override;
     Task<Result<std::unique_ptr<VerifyStream>>> verify(VerifySpec spec) override;
     Task<Result<DeploymentInfo>> warm(std::string model, bool wait) override;
     Task<Result<DeploymentInfo>> cool(CoolSpec spec) override;
@@ -20,7 +20,7 @@ public:
     std::optional<Error> verify_error;  // After the first line.
     std::vector<VerifyFault> faults;
     bool restoring = false;         // What is warmed.
-    std::vector<std::string> seen;  // "gc dry", "verify smol 50", "warm smol wait", …
+    std::vector<std::string> seen;  // "gc dry pulled", "verify smol 50", "warm smol wait", …
 };
 
 }  // namespace rekindle::daemon

@@ -68,6 +68,7 @@ public:
     Result<std::shared_ptr<snapshot::ResidentImage>> acquire(const std::string& digest,
                                                              Done done) override;
     Result<void> evict(const std::string& digest) override { return inner_->evict(digest); }
+    void drop(const std::string& digest) override { inner_->drop(digest); }
     bool resident(const std::string& digest) const override { return inner_->resident(digest); }
     uint64_t resident_bytes() const override { return inner_->resident_bytes(); }
     uint64_t free_bytes() const override { return inner_->free_bytes(); }

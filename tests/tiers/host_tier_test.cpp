@@ -69,6 +69,20 @@ TEST_CASE("each chunk of a restore is told once with its moment, and none of a r
     CHECK(fixture.start(image.digest).result.get()->arrivals == nullptr);
 }
 
+TEST_CASE("an image that was dropped is read again, also while somebody holds it") {
+    TierFixture fixture;
+    const auto image = deploy_image(*fixture.store, kOneMiB, 1);
+    fixture.create_tier(kOptions);
+    auto held = fixture.start(image.digest);
+    REQUIRE(held.result.get().ok());
+    fixture.tier->drop(image.digest);
+    CHECK_FALSE(fixture.tier->resident(image.digest));
+    auto again = fixture.start(image.digest);
+    CHECK(again.image != held.image);
+    CHECK_FALSE(again.result.get()->from_memory);
+    fixture.tier->drop("unknown");
+}
+
 TEST_CASE("an image that is resident is given at once, from memory") {
     TierFixture fixture;
     const auto image = deploy_image(*fixture.store, kOneMiB, 1);
