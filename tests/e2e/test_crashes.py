@@ -100,8 +100,7 @@ def test_a_killed_daemon_leaves_no_process_and_a_whole_ledger(small):
     ask(small, tokens=4)
     before = small.usage()["small",]
     stream = Stream(small, max_tokens=1500).read(tokens=6)
-    below = descendants(small.pid)
-    assert len(below) >= 2  # The worker and a spare one.
+    below = poll(lambda: len(found := descendants(small.pid)) >= 2 and found, "worker and spare one")
     small.stop(signal.SIGKILL)
     poll(lambda: not any(map(is_alive, below)), "all workers are gone", ORPHANS_GONE_S)
     stream.read()  # What was on its way.

@@ -112,7 +112,7 @@ def test_server_timing_tells_where_the_time_went(shared, stream):
     answer = post(shared, "/v1/chat/completions", {**CHAT, "stream": stream})
     entries = dict(part.strip().split(";dur=") for part in
                    answer.headers["server-timing"].split(","))
-    wanted = {"queue", "restore", "prefill"} | (set() if stream else {"decode"})
+    wanted = {"queue", "restore", "first-layer", "prefill"} | (set() if stream else {"decode"})
     assert set(entries) == wanted
     assert all(float(value) >= 0 for value in entries.values())
     assert float(entries["prefill"]) > 0
