@@ -80,6 +80,7 @@ Result<void> ModelInstance::wake() {
     const CheckMode always =
         record_.manifest.verify_on_restore ? CheckMode::kReplay : CheckMode::kNone;
     check_.expect(check_first_ == CheckMode::kNone ? always : check_first_);
+    fault_.reset();
     unasked_ = true;
     auto image = acquire_image(record_.image, &ModelInstance::on_restored);
     if (!image) {
@@ -222,6 +223,10 @@ void ModelInstance::on_restored(Result<snapshot::RestoreTimes> times) {
         return;
     }
     restored_ = true;
+    if (fault_) {
+        refuse_to_serve(*fault_);
+        return;
+    }
     watch_.restored(*times, record_.image_bytes);
     if (!times->from_memory && services_.restored) {
         services_.restored(*times);
@@ -338,8 +343,10 @@ void ModelInstance::on_frame(Frame frame) {
             accuse("used its layers for the first time twice");
         }
     } else if (const auto* failed = std::get_if<FailedFrame>(&frame)) {
-        refuse_to_serve(
-            Error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)});
+        fault_ = Error{failed->code, fmt::format("model {}: {}", record_.name, failed->error)};
+        if (restored_) {
+            refuse_to_serve(*fault_);
+        }  // Else the restore tells its own reason, and that is the better one.
     } else if (!std::holds_alternative<HelloFrame>(frame)) {
         accuse("sent a frame that only rekindled sends");
     }
@@ -354,6 +361,10 @@ void ModelInstance::on_end(const Error& reason) {
         services_.retained_disk->drop(record_.revision);
     }
     watch_.worker_ended();
+    if (fault_ && !wake_error_) {
+        wake_error_ = fault_;
+        fail_all(*fault_);
+    }
     if (!wake_error_) {
         services_.watch.metrics.own.worker_deaths.add({"serving"}, 1);
     }

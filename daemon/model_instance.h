@@ -182,6 +182,7 @@ private:
     CheckMode check_first_ = CheckMode::kNone;
     InstanceCheck check_;
     std::optional<Error> wake_error_;
+    std::optional<Error> fault_;  // What the worker reported; of a restore that fails a symptom.
     std::optional<Nanoseconds> idle_since_;
     InstanceWatch watch_;
     uint32_t holds_ = 0;    // Callers of warm() that still need the worker.
